@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'plain_errors', 'odise_world', 'split_set', 'odise_segment', 'odise_train', 'odise_eval', 'score_files',
-           'odise_pretrain', 'odise_demo']
+           'odise_pretrain', 'demo_figure', 'odise_demo']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -99,15 +99,16 @@ def odise_train(
     import torch
     from odise.evaluate import add_rows
     from odise.recipe import MICRO, MICRO_CAPTION, build, replace, save_model
-    from odise.train import fit, remember
+    from odise.train import fit, remember, restrict
     given = lambda **k: {a: b for a,b in k.items() if b is not None}
     recipe = MICRO if supervision == 'label' else replace(MICRO_CAPTION, supervision=supervision)
     recipe = replace(recipe, eye=replace(recipe.eye, ldm=ldm, clip=clip), head=replace(recipe.head, **given(queries=queries)),
                      images=replace(recipe.images, **given(short_side=short_side)),
                      training=replace(recipe.training, seed=seed, **given(steps=steps, batch=batch, lr=lr, captioner_steps=captioner_steps)))
     dataset, t = split_set(data, n), recipe.training
+    if data == 'train': restrict(dataset, [c for c in dataset.categories if c['seen']])
     torch.manual_seed(seed)
-    model = build(recipe, dataset.categories if data != 'train' else [c for c in dataset.categories if c.get('seen', True)])
+    model = build(recipe, dataset.categories)
     memory = remember(model, dataset, captions=supervision != 'label')
     begun, rows = time.time(), []
     options = {k: v for k,v in asdict(t).items()}
@@ -185,6 +186,20 @@ def odise_pretrain(
     if rows: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
     print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
 
+# %% ../nbs/28_cli.ipynb #demo-figure
+def demo_figure(
+    result,    # of `ODISE.name`
+    words:str, # it was asked for
+):             # matplotlib figure
+    "The picture, its panoptic overlay with names and scores, and what was asked."
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
+    left.imshow(result.look.image.permute(1, 2, 0).numpy())
+    left.axis('off')
+    result.show(right)
+    figure.suptitle(f'asked: {words}', fontsize=9)
+    return figure
+
 # %% ../nbs/28_cli.ipynb #demo
 DEMO = [  # index in val, words
     (2, 'animal; food; vehicle; plant; ground'),
@@ -205,7 +220,7 @@ def odise_demo(
     "Evaluate the embedded weights on the embedded world, draw six scenes with words of all kinds, and say where."
     import pandas as pd
     from odise.evaluate import iter_looks, score
-    from odise.plot import demo_figure, save_figure
+    from odise.plot import save_figure
     from odise.recipe import load_model
     begun, out = time.time(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -216,5 +231,5 @@ def odise_demo(
     print(table.to_string(index=False, float_format='%.1f'))
     for i,(index,words) in enumerate(DEMO):
         result = net.name(pairs[index % len(pairs)][1], words)
-        save_figure(demo_figure(result.look.image, result.panoptic.numpy(), result.segments_info, words), out/f'scene_{i}.png')
+        save_figure(demo_figure(result, words), out/f'scene_{i}.png')
     print(f'{out}: report.csv and scene_0.png … scene_{len(DEMO) - 1}.png, {time.time() - begun:.0f} s')

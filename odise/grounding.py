@@ -69,7 +69,7 @@ class GatherRows(torch.autograd.Function):
         dist.all_reduce(grad)
         return grad[ctx.start:ctx.start + ctx.n], None
 
-
+# %% ../nbs/15_grounding.ipynb #gather-rows
 def gather_rows(
     x:Tensor, # `b …` rows of this process
 )->tuple:     # `B …` rows of all, and where ours start

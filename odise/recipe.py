@@ -24,7 +24,7 @@ from .mask_pool import PooledMaskEmbed
 from .model import ODISE, TextHead, trainable
 from .pixel_decoder import PixelDecoder
 from .text import Vocabulary
-from .train import read_tensors, write_tensors
+from .files import read_tensors, write_tensors
 from .world import data_path
 
 # %% ../nbs/20_recipe.ipynb #dataclasses

@@ -35,7 +35,7 @@ def chunks(
     rule = f'{NBAR}I{NBAR}|{NBAR}' if preposition else NBAR
     return [m.span() for m in re.finditer(rule, letters(tagged))]
 
-# %% ../nbs/03_text.ipynb #taggers
+# %% ../nbs/03_text.ipynb #mend-tags
 def mend_tags(tagged:list)->list:
     "An article or number promises a noun: where none comes, its last word becomes one."
     tagged = list(tagged)
@@ -43,6 +43,7 @@ def mend_tags(tagged:list)->list:
         tagged[m.end() - 1] = tagged[m.end() - 1][0], 'NN'
     return tagged
 
+# %% ../nbs/03_text.ipynb #taggers
 def tag_textblob(caption:str)->list:
     "(word, tag) pairs by textblob's lexicon, mended: nothing to fetch, the same on every machine."
     from textblob.en import tag
@@ -146,6 +147,7 @@ def synonyms(x)->tuple:
     "The strings of one class, from 'pizza, slice of pizza' or a list."
     return tuple(dict.fromkeys(' '.join(s.split()) for s in (x.split(',') if isinstance(x, str) else x) if s.strip()))
 
+# %% ../nbs/03_text.ipynb #merged
 def merged(rows:list)->list:
     "One row per label; the synonyms of its repetitions join it, with a warning."
     kept, twice = {}, []
@@ -157,6 +159,7 @@ def merged(rows:list)->list:
     if twice: warnings.warn(f'these names were given more than once and are merged: {twice}', stacklevel=4)
     return [(names, thing, i) for i,(names,thing) in enumerate(kept.values(), 1)]
 
+# %% ../nbs/03_text.ipynb #rows-of
 def rows_of(
     x, # 'dog; pizza, slice of pizza', list, dict name -> isthing, path, COCO categories, or anything with `.categories`
 )->list: # (strings, isthing, id) of each class

@@ -4,23 +4,21 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'param_groups', 'step_schedule', 'cosine_schedule', 'step_generator', 'batch_indices', 'train_steps',
-           'flatten_state', 'restore_state', 'write_tensors', 'read_tensors', 'save_checkpoint', 'load_checkpoint',
-           'ema_update', 'grow', 'Memory', 'remember', 'rest_captioner', 'batch_loss', 'fit']
+           'flatten_state', 'restore_state', 'save_checkpoint', 'load_checkpoint', 'ema_update', 'grow', 'Memory',
+           'restrict', 'remember', 'rest_captioner', 'batch_loss', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
-import json, math, os, time
+import math, time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .data import collate
+from .files import read_tensors, write_tensors
 from .model import fit_size, odise_losses, trainable
 from .text import draw_words, noun_phrases
 
@@ -140,27 +138,6 @@ def restore_state(
         opt.load_state_dict(state)
 
 # %% ../nbs/21_train.ipynb #save-load
-def write_tensors(
-    path,               # `.safetensors` file
-    tensors:dict,       # name → tensor
-    meta=None,          # JSON-able facts, kept in the header
-):
-    "Write a safetensors file whole or not at all."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    save_file({k: v.detach().contiguous() for k,v in tensors.items()}, temporary, metadata=dict(meta=json.dumps(meta or {})))
-    os.replace(temporary, path)
-
-def read_tensors(
-    path,     # `.safetensors` file
-)->tuple:     # tensors by name, and the facts
-    "Read what `write_tensors` wrote."
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file; train first or give the folder that holds it')
-    try:
-        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}, json.loads((f.metadata() or {}).get('meta', '{}'))
-    except Exception as error: raise ValueError(f'{path}: not a readable safetensors file ({error}); fetch or train it again') from None
-
 def save_checkpoint(
     path,               # `.safetensors` file
     models:dict,        # name → module; only trainable parameters are kept
@@ -235,6 +212,16 @@ class Memory:
     size:tuple      # height and width of the canvas, the same for all
     targets:list    # per picture `labels`, `masks` on the canvas
     phrases:list    # per picture and caption, the noun phrases
+
+def restrict(
+    dataset,    # a `PanopticDataset`
+    categories, # those it may speak of, a subset of its own
+):
+    "Training knows only these names; a segment of any other would be an error."
+    dataset.categories = categories
+    dataset.class_of = {c['id']: i for i,c in enumerate(categories)}
+    dataset.isthing = tuple(bool(c['isthing']) for c in categories)
+    dataset.vocabulary_names = tuple((c['name'], *c.get('synonyms', ())) for c in categories)
 
 def remember(
     model,        # `ODISE`; its frozen parts are used

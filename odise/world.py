@@ -452,7 +452,7 @@ def _save(array, path):
     path.write_bytes(memory.getvalue())
 
 def _dump(value, path): path.write_text(json.dumps(value), encoding='utf-8')
-def _rgb(ids): return np.stack([ids % 256, ids//256 % 256, ids//65536], -1).astype(np.uint8)
+def _rgb(ids): return np.ascontiguousarray(ids.astype('<i4').view(np.uint8).reshape(*ids.shape, 4)[..., :3])   # the three low bytes
 
 def _write_scene(root, i, drawn, panoptic):
     "One scene's files; its rows of the three tables."
