@@ -104,7 +104,7 @@ def watch_attention(
     finally:
         for hook in hooks: hook.remove()
 
-
+# %% ../nbs/07_captioner.ipynb #export-maps-mean
 @torch.no_grad()
 def cross_attention_maps(
     ldm:nn.Module,     # a `FrozenLDM`

@@ -97,8 +97,8 @@ def encode_strings(
     batch=256,       # so many at a time
 )->list:             # one `d` vector per string, not normalised
     "Run strings through the text tower."
-    parts = [strings[i:i+batch] for i in range(0, len(strings), batch)]
-    return [e for part in parts for e in model.encode_text(tokenize(part).to(model.logit_scale.device))]
+    device = model.logit_scale.device
+    return [e for i in range(0, len(strings), batch) for e in model.encode_text(tokenize(strings[i:i+batch]).to(device))]
 
 def tower_sizes(visual)->tuple: # side of the picture, side of a patch (None without patches)
     "What open_clip's image tower expects."

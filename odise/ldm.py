@@ -8,17 +8,15 @@ __all__ = ['TOY_VAE', 'TOY_UNET', 'fixed_noise', 'scaled_linear', 'noised', 'tim
            'toy_ldm']
 
 # %% ../nbs/06_ldm.ipynb #imports
-import json, logging
+import json, logging, shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from .mend import mend_torchvision
+mend_torchvision()   # diffusers, imported inside the functions below, brings torchvision in
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .mend import mend_torchvision
-
-mend_torchvision()   # diffusers, imported inside the functions below, brings torchvision in
 
 # %% ../nbs/06_ldm.ipynb #export-noise
 def fixed_noise(
@@ -172,8 +170,12 @@ def save_parts(
     folder,  # made if need be
     **parts, # vae, unet, text_encoder, tokenizer, scheduler
 )->None:
-    "Write a StableDiffusionPipeline folder, which diffusers opens as well."
-    with quiet(): [part.save_pretrained(Path(folder)/name) for name,part in parts.items()]
+    "Write a StableDiffusionPipeline folder, part by part; diffusers opens it as well."
+    for name,part in parts.items():
+        done, draft = Path(folder)/name, Path(folder)/f'.{name}'
+        with quiet(): part.save_pretrained(draft)
+        shutil.rmtree(done, ignore_errors=True)
+        draft.rename(done)
     index = dict(_class_name='StableDiffusionPipeline', requires_safety_checker=False, safety_checker=[None]*2, feature_extractor=[None]*2)
     index |= {name: [type(part).__module__.split('.')[0], type(part).__name__] for name,part in parts.items()}
     (Path(folder)/'model_index.json').write_text(json.dumps(index, indent=1))

@@ -147,7 +147,6 @@ def synonyms(x)->tuple:
     "The strings of one class, from 'pizza, slice of pizza' or a list."
     return tuple(dict.fromkeys(' '.join(s.split()) for s in (x.split(',') if isinstance(x, str) else x) if s.strip()))
 
-# %% ../nbs/03_text.ipynb #merged
 def merged(rows:list)->list:
     "One row per label; the synonyms of its repetitions join it, with a warning."
     kept, twice = {}, []
