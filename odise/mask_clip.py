@@ -16,12 +16,16 @@ def blocked_patches(
     image_size:int,    # side of CLIP's picture
     patch_size:int,    # side of a patch
     canvas=(1., 1.),   # height and width of the masks' canvas, in pictures
-)->Tensor:             # `b q g*g` bool, True = the mask has no pixel there
-    "Patches in which no pixel is more likely inside the mask than outside."
+    cover=None,        # share of a patch the mask must fill; `None`: one pixel is enough
+)->Tensor:             # `b q g*g` bool, True = closed to this mask's token
+    "Patches that a mask's class token may not look at."
     tall,wide = [round(image_size * side) for side in canvas]
     masks = F.interpolate(pred_masks, (tall, wide), mode='bilinear', align_corners=False)
     inside = masks[..., :image_size, :image_size].sigmoid()
-    return (F.max_pool2d(inside, patch_size) < 0.5).flatten(2)
+    blocked = (F.max_pool2d(inside, patch_size) < 0.5).flatten(2)
+    if cover is None: return blocked
+    thin = (F.avg_pool2d((inside >= 0.5).float(), patch_size) < cover).flatten(2)
+    return torch.where(thin.all(-1, keepdim=True), blocked, thin)   # a mask that fills no patch keeps those it touches
 
 # %% ../nbs/05_mask_clip.ipynb #embed-export
 @torch.no_grad()
@@ -30,6 +34,7 @@ def mask_clip_embed(
     images:Tensor,     # `b 3 H W` in 0..1, without padding
     pred_masks:Tensor, # `b q h w` mask logits, on the padded canvas
     padded=None,       # `(H, W)` of that canvas, to line masks and picture up
+    cover=None,        # share of a patch that a mask must fill to look there
 )->Tensor:             # `b q d` not normalised
     "What CLIP's class token says when it may only look under each mask."
     if pred_masks.ndim != 4 or len(pred_masks) != len(images):
@@ -37,7 +42,7 @@ def mask_clip_embed(
     H,W = images.shape[-2:]
     canvas = (1., 1.) if padded is None else (padded[0] / H, padded[1] / W)
     tokens = clip.patch_tokens(clip.preprocess(images, 'squash'))
-    blocked = blocked_patches(pred_masks, clip.image_size, clip.patch_size, canvas)
+    blocked = blocked_patches(pred_masks, clip.image_size, clip.patch_size, canvas, cover)
     blocked = F.pad(blocked, (1, 0), value=False)   # the class token is open to all
     extra = tokens[:, :1].expand(-1, blocked.shape[1], -1)
     return clip.project(clip.blocks(tokens, extra, blocked)[1])
