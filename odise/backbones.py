@@ -38,7 +38,7 @@ def in_order(
     "Maps of a kind, in the order of their numbers."
     return [prepared[f'{kind}.{i}'] for i in range(sum(name.startswith(kind + '.') for name in prepared))]
 
-
+# %% ../nbs/09_backbones.ipynb #backbones-class
 class Backbone(nn.Module):
     "Images to feature maps in two steps: `prepare` needs no trainable weight, `features` does the rest."
     def measure(self,
@@ -94,14 +94,12 @@ class DiffusionBackbone(Backbone):
         self.frozen = freeze_captioner or not list(captioner.parameters())
         self.measure(ldm.window)
 
-    def unet(self, latent, embed):
-        return unet_features(self.ldm, latent, self.unet_taps, *self.captioner(embed), self.timesteps)
+    def unet(self, latent, embed): return unet_features(self.ldm, latent, self.unet_taps, *self.captioner(embed), self.timesteps)
 
     @torch.no_grad()
     def prepare(self, images):
         maps, latent = vae_features(self.ldm, images, self.encoder_taps + self.decoder_taps)
-        embed = self.clip.embed_image(images) if self.clip else images.new_zeros(len(images), 1)
-        n = len(self.encoder_taps)
+        embed, n = self.clip.embed_image(images) if self.clip else images.new_zeros(len(images), 1), len(self.encoder_taps)
         out = numbered('encoder', maps[:n]) | numbered('decoder', maps[n:])
         if not self.frozen: return out | dict(latent=latent, embed=embed)
         return out | numbered('unet', self.unet(latent, embed))
@@ -134,7 +132,7 @@ def token_map(
         raise ValueError(f'{x.shape[1]} tokens without the first {prefix} are no square: set prefix to what precedes the grid')
     return x[:, prefix:].mT.unflatten(2, (side, side)).contiguous()
 
-
+# %% ../nbs/09_backbones.ipynb #backbones-netclass
 class NetBackbone(Backbone):
     "Any image network, frozen and tapped by name: ResNet, ViT, DINO, MAE."
     def __init__(self,

@@ -26,6 +26,7 @@ def find_module(root, name):
     near = ', '.join(get_close_matches(name, modules, 3, 0.3)) or 'nothing'
     raise ValueError(f"no submodule '{name}' in {type(root).__name__}; closest are {near}")
 
+# %% ../nbs/08_features.ipynb #features-tap-def
 @contextmanager
 def tap(
     root:nn.Module, # a network
@@ -90,6 +91,7 @@ class NormConv(nn.Conv2d):
 
     def forward(self, x): return self.norm(super().forward(x))
 
+# %% ../nbs/08_features.ipynb #features-bottleneck
 class Projection(nn.Module):
     "A bottleneck block that brings any feature map to `out` channels."
     def __init__(self,
@@ -146,6 +148,7 @@ def window_corners(size, side)->list:
     "`(y, x)` of the upper left corner of every window, row by row."
     return list(product(starts(size[0], side), starts(size[1], side)))
 
+# %% ../nbs/08_features.ipynb #features-cut-windows
 def cut_windows(
     images:Tensor, # `b 3 H W`
     window:int,    # side the network wants
@@ -179,6 +182,7 @@ def stitch(
         whole[stride] = total/count
     return whole
 
+# %% ../nbs/08_features.ipynb #features-slide
 def slide(
     fn,            # (windows `b 3 window window`, size) → pyramid at `size` pixels
     images:Tensor, # `b 3 H W`

@@ -190,6 +190,7 @@ def quiet():
     try: yield
     finally: logging.disable(logging.NOTSET)
 
+# %% ../nbs/06_ldm.ipynb #export-read-part
 def read_part(
     kind,       # class of diffusers or transformers
     place:Path, # folder with config.json and one *.safetensors

@@ -109,6 +109,7 @@ def wanted_classes(
     classes[output, image, query] = labels[image, target]
     return classes
 
+# %% ../nbs/14_losses.ipynb #class-loss
 def class_loss(
     logits:Tensor,  # `o b q k+1` class logits, last is "no object"
     classes:Tensor, # `o b q` wanted class
