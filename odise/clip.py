@@ -29,8 +29,7 @@ def crop_resize(
 )->Tensor:         # `b c size size`
     "Shorter side to `size` by bicubic interpolation without antialiasing, then the centre."
     H,W = images.shape[-2:]
-    short = min(H, W)
-    scaled = [int(size * side / short) for side in (H, W)]
+    scaled = [size * side // min(H, W) for side in (H, W)]
     images = F.interpolate(images, scaled, mode='bicubic', align_corners=False, antialias=False)
     top,left = [round((side - size) / 2) for side in scaled]
     return images[..., top:top+size, left:left+size]
@@ -54,8 +53,7 @@ def patch_tokens(
     if x.shape[1] + 1 != len(visual.positional_embedding):
         raise ValueError(f'{tuple(pixels.shape[-2:])} pixels make {x.shape[1]} patches, the tower has '
                          f'{len(visual.positional_embedding) - 1} positions: use FrozenCLIP.preprocess')
-    start = visual.class_embedding.expand(len(x), 1, -1)
-    return visual.ln_pre(torch.cat([start, x], 1) + visual.positional_embedding)
+    return visual.ln_pre(torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], 1) + visual.positional_embedding)
 
 # %% ../nbs/04_clip.ipynb #block-export
 def attend(
