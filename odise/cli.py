@@ -99,14 +99,14 @@ def odise_train(
     import torch
     from odise.evaluate import add_rows
     from odise.recipe import MICRO, MICRO_CAPTION, build, replace, save_model
-    from odise.train import fit, remember, restrict
+    from odise.train import fit, remember
     given = lambda **k: {a: b for a,b in k.items() if b is not None}
     recipe = MICRO if supervision == 'label' else replace(MICRO_CAPTION, supervision=supervision)
     recipe = replace(recipe, eye=replace(recipe.eye, ldm=ldm, clip=clip), head=replace(recipe.head, **given(queries=queries)),
                      images=replace(recipe.images, **given(short_side=short_side)),
                      training=replace(recipe.training, seed=seed, **given(steps=steps, batch=batch, lr=lr, captioner_steps=captioner_steps)))
     dataset, t = split_set(data, n), recipe.training
-    if data == 'train': restrict(dataset, [c for c in dataset.categories if c['seen']])
+    if data == 'train': dataset.restrict([c for c in dataset.categories if c['seen']])
     torch.manual_seed(seed)
     model = build(recipe, dataset.categories)
     memory = remember(model, dataset, captions=supervision != 'label')
@@ -146,7 +146,7 @@ def odise_eval(
 def score_files(gt, gt_dir, pred, pred_dir, out):
     "PQ of results on disk, as fractions, to the JSON file `out`."
     import json
-    from odise.data import atomic
+    from odise.files import atomic
     from odise.metrics import pq_from_files
     missing = [name for name,o in dict(gt_dir=gt_dir, pred=pred, pred_dir=pred_dir).items() if not o]
     if missing: raise ValueError(f"--gt also needs --{' and --'.join(missing)}")

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['Sample', 'index_of', 'masks_of', 'read_json', 'PanopticDataset', 'resize_crop', 'lsj', 'light_augment', 'collate',
-           'atomic', 'PanopticWriter']
+           'PanopticWriter']
 
 # %% ../nbs/02_data.ipynb #data-imports
-import json, os
-from contextlib import contextmanager
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .files import atomic
 from .image import id2rgb, read_image, rgb2id
 
 # %% ../nbs/02_data.ipynb #data-sample
@@ -77,14 +77,18 @@ class PanopticDataset(torch.utils.data.Dataset):
             raise FileNotFoundError(f'{folder or images}: expected images/ with panoptic.json and panoptic/, or with captions.json')
         truth = read_json(annotations, 'images', 'annotations', 'categories') if annotations else {}
         spoken = read_json(captions, 'images', 'annotations') if captions else {}
-        self.categories = truth.get('categories', [])
         self.records = truth.get('images') or spoken['images']
         self.truth_of = {a['image_id']: a for a in truth.get('annotations', [])}
         self.captions_of = {i: list(a.get('coco_captions', [])) for i,a in self.truth_of.items()}
         for a in spoken.get('annotations', []): self.captions_of.setdefault(a['image_id'], []).append(a['caption'])
-        self.class_of = {c['id']: i for i,c in enumerate(self.categories)}
-        self.isthing = tuple(bool(c.get('isthing', 1)) for c in self.categories)
-        self.vocabulary_names = tuple((c['name'], *c.get('synonyms', ())) for c in self.categories)
+        self.restrict(truth.get('categories', []))
+
+    def restrict(self, categories:list):
+        "Speak of these categories only, as training on seen names must; a segment of any other is an error."
+        self.categories = categories
+        self.class_of = {c['id']: i for i,c in enumerate(categories)}
+        self.isthing = tuple(bool(c.get('isthing', 1)) for c in categories)
+        self.vocabulary_names = tuple((c['name'], *c.get('synonyms', ())) for c in categories)
     def __len__(self): return len(self.records)
     def __getitem__(self, i):
         record = self.records[i]
@@ -151,16 +155,6 @@ def collate(
     return dict(image=torch.stack([pad(s.image.float()/255) for s in samples]), sizes=sizes, targets=targets,
                 annotated=torch.tensor([s.masks is not None for s in samples]),
                 captions=[s.captions for s in samples], ids=[s.image_id for s in samples])
-
-# %% ../nbs/02_data.ipynb #data-write
-@contextmanager
-def atomic(path:Path):
-    "A path beside `path` that takes its place when all went well."
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        yield part
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/02_data.ipynb #data-writer
 class PanopticWriter:

@@ -6,7 +6,6 @@
 __all__ = ['MODES', 'iter_looks', 'name_groups', 'score', 'choose_fusion', 'write_predictions', 'add_rows']
 
 # %% ../nbs/23_evaluate.ipynb #imports
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .data import PanopticWriter
+from .files import atomic
 from .metrics import PanopticQuality, confusion, mean_iou, semantic_of
 
 # %% ../nbs/23_evaluate.ipynb #looks
@@ -112,6 +112,4 @@ def add_rows(
     path.parent.mkdir(parents=True, exist_ok=True)
     old = [pd.read_csv(path)] if path.exists() else []
     table = pd.concat([*old, pd.DataFrame(rows)]).drop_duplicates(list(key), keep='last').sort_values(list(key))
-    part = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    table.to_csv(part, index=False, float_format='%.6g')
-    os.replace(part, path)
+    with atomic(path) as part: table.to_csv(part, index=False, float_format='%.6g')

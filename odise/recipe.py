@@ -24,7 +24,7 @@ from .mask_pool import PooledMaskEmbed
 from .model import ODISE, TextHead, trainable
 from .pixel_decoder import PixelDecoder
 from .text import Vocabulary
-from .files import read_tensors, write_tensors
+from .files import atomic, read_tensors, write_tensors
 from .world import data_path
 
 # %% ../nbs/20_recipe.ipynb #dataclasses
@@ -203,8 +203,8 @@ def save_model(
     names = [dict(id=i, name=n[0], synonyms=list(n[1:]), isthing=int(t)) for i,n,t in zip(v.ids, v.names, v.isthing)]
     folder = Path(folder)
     write_tensors(folder/'model.safetensors', {k: p.to(dtype) if p.ndim else p.detach().float() for k,p in trainable(model).items()})
-    (folder/'config.tmp').write_text(json.dumps(dict(format=FORMAT, recipe=asdict(recipe), training_names=names, facts=facts), indent=1))
-    (folder/'config.tmp').replace(folder/'config.json')
+    config = dict(format=FORMAT, recipe=asdict(recipe), training_names=names, facts=facts)
+    with atomic(folder/'config.json') as part: part.write_text(json.dumps(config, indent=1))
 
 def load_model(
     folder='label', # a folder, or 'label' / 'caption' for the embedded weights

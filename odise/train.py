@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NORMS', 'param_groups', 'step_schedule', 'cosine_schedule', 'step_generator', 'batch_indices', 'train_steps',
            'flatten_state', 'restore_state', 'save_checkpoint', 'load_checkpoint', 'ema_update', 'grow', 'Memory',
-           'restrict', 'remember', 'rest_captioner', 'batch_loss', 'fit']
+           'remember', 'rest_captioner', 'batch_loss', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
 import math, time
@@ -212,16 +212,6 @@ class Memory:
     size:tuple      # height and width of the canvas, the same for all
     targets:list    # per picture `labels`, `masks` on the canvas
     phrases:list    # per picture and caption, the noun phrases
-
-def restrict(
-    dataset,    # a `PanopticDataset`
-    categories, # those it may speak of, a subset of its own
-):
-    "Training knows only these names; a segment of any other would be an error."
-    dataset.categories = categories
-    dataset.class_of = {c['id']: i for i,c in enumerate(categories)}
-    dataset.isthing = tuple(bool(c['isthing']) for c in categories)
-    dataset.vocabulary_names = tuple((c['name'], *c.get('synonyms', ())) for c in categories)
 
 def remember(
     model,        # `ODISE`; its frozen parts are used

@@ -6,8 +6,9 @@
 __all__ = ['read_merges', 'write_file', 'save_bpe', 'make_tokenizer', 'prune_bpe', 'hf_tokenizer_files', 'text_tower_to_hf']
 
 # %% ../nbs/03_words.ipynb #imports
-import gzip, json, os
+import gzip, json
 from pathlib import Path
+from .files import atomic
 from .mend import mend_torchvision
 mend_torchvision()
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
@@ -24,10 +25,7 @@ def read_merges(
 # %% ../nbs/03_words.ipynb #save-bpe-export
 def write_file(path, content):
     "Write bytes so that a reader sees the old file or the new one."
-    path = Path(path)
-    part = path.with_name(path.name + '.part')
-    part.write_bytes(content)
-    os.replace(part, path)
+    with atomic(path) as part: part.write_bytes(content)
 
 def save_bpe(lines, path):
     "Write merges as SimpleTokenizer reads them: a header line, no last newline, no date."

@@ -1,19 +1,13 @@
 "Set losses and their gradients against the reference."
-import json, re
+import re
 from pathlib import Path
-import torch
-from safetensors.torch import load_file
 from odise.losses import set_losses, weighted
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     scale = {k.removeprefix('loss_'): v for k,v in info['weights'].items()}
     for case,setting in info['cases'].items():
         draws = iter([data[f'{case}_rand_{i}'] for i in range(setting['n_rand_calls'])])

@@ -1,18 +1,12 @@
 "Image–caption grounding loss and its gradients against the reference."
-import json, re
 from pathlib import Path
-import torch
-from safetensors.torch import load_file
 from odise.grounding import grounding_loss
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    rtol,atol = map(float, re.findall(r'1e-\d', json.loads((folder/'README.json').read_text())['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    data,same,errors = reference.data,reference.same,reference.errors
     for case in sorted({k.split('_')[0] for k in data}):
         inputs = {k: data[f'{case}_{k}'].clone().requires_grad_() for k in ('mask_embed', 'word_embed', 'logit_scale')}
         masks,words,scale = inputs.values()

@@ -1,18 +1,12 @@
 "Pooled mask embedding head against the reference."
-import json, re
 from pathlib import Path
-import torch
-from safetensors.torch import load_file
 from odise.mask_pool import PooledMaskEmbed, mask_pool
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    rtol,atol = map(float, re.findall(r'1e-\d', json.loads((folder/'README.json').read_text())['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    data,same,errors = reference.data,reference.same,reference.errors
     weights = {k.removeprefix('sd.'): v for k,v in data.items() if k.startswith('sd.')}
     head = PooledMaskEmbed(data['decoder_output'].shape[-1], out=data['mask_embed'].shape[-1])
     head.load_state_dict(weights)

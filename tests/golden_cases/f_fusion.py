@@ -1,20 +1,14 @@
 "Synonym maximum, the seen rule, α/β fusion and the class tails of both models against the reference."
-import json, re
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
 from odise.fusion import background_probability, class_probabilities, cosine_logits, geometric_ensemble, max_over_synonyms
 from odise.text import Vocabulary
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     names,known = Vocabulary.read(info['labels']),Vocabulary.read(info['train_labels'])
     seen,k = torch.tensor(names.with_seen(known).seen),len(names)
     assert torch.equal(seen, data['seen_mask']), 'seen_mask'
@@ -33,5 +27,5 @@ def check(folder:Path)->dict:
     same('cap_mask_cls', fuse(data['cap_clip_logits'], background_probability(data['cap_binary_logits']), info['configs']['fused_1']))
     alone = class_probabilities(ours, None, empty, mode='diffusion')[0]
     errors['cat_noclip'] = (alone - data['cat_noclip_mask_cls'].softmax(-1)).abs().max().item()
-    assert errors['cat_noclip'] <= atol, 'cat_noclip_mask_cls'
+    assert errors['cat_noclip'] <= reference.atol, 'cat_noclip_mask_cls'
     return errors

@@ -1,22 +1,17 @@
 "Panoptic, semantic and instance results against the reference."
-import json, re
+import re
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
 from odise.panoptic import instance_inference, panoptic_inference, semantic_argmax, semantic_inference
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     things = range(*(int(x) + i for i,x in enumerate(re.search(r'class ids (\d+)\.\.(\d+)', info['meaning']).groups())))
     top = int(re.search(r'top-k (\d+)', info['meaning'])[1])
     step = int(re.search(r'::(\d+)', info['meaning'])[1])
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item() if want.numel() else 0.
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
     for case,setting in info['cases'].items():
         probs,masks = data[f'{case}_mask_cls'].softmax(-1),data[f'{case}_mask_logits'].float()
         isthing = [i in things for i in range(probs.shape[1] - 1)]

@@ -1,19 +1,13 @@
 "Deformable attention, its gradients and its module against the reference."
-import json, re
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
 from odise.pixel_decoder import MSDeformAttn, deformable_sample
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    data,same,errors = reference.data,reference.same,reference.errors
     shapes = [tuple(o) for o in data['spatial_shapes'].tolist()]
     names = ('value', 'sampling_locations', 'attention_weights')
     value,locations,weights = leaves = [data[name].clone().requires_grad_() for name in names]

@@ -1,19 +1,13 @@
 "The pixel decoder against the reference: features, memory, first offsets."
-import json, re
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
 from odise.pixel_decoder import PixelDecoder
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     config = info['config']
     stride = {name: 2**int(name[1:]) for name in config['in_features']}
     model = PixelDecoder(config['in_channels'], config['conv_dim'], tuple(stride.values()), config['enc_layers'],

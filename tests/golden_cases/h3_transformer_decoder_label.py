@@ -1,10 +1,10 @@
 "The mask decoder and its pooled embedding head against the reference, at every depth."
-import json, re
+import re
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
 from odise.mask_decoder import MaskDecoder
 from odise.mask_pool import PooledMaskEmbed, mask_pool
+from reference import Reference
 
 def load(module, weights, prefix):
     "Fill `module` with the stored weights under `prefix`, all of them."
@@ -13,13 +13,8 @@ def load(module, weights, prefix):
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     config,weights = info['config'], {k: v for k,v in data.items() if k.startswith('sd.')}
     post = load(PooledMaskEmbed(config['hidden']), weights, 'sd.post_mask_embed.')
     weights = {k: v for k,v in weights.items() if not k.startswith('sd.post_mask_embed.')}

@@ -1,19 +1,13 @@
 "The 2-D sine embedding against the reference, with and without padding."
-import json, re
+import re
 from pathlib import Path
-import torch
-from safetensors.torch import load_file
 from odise.pixel_decoder import sine_position
+from reference import Reference
 
 def check(folder:Path)->dict:
     "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
-    info = json.loads((folder/'README.json').read_text())
-    rtol,atol = map(float, re.findall(r'1e-\d', info['tolerance']))
-    data,errors = load_file(folder/'data.safetensors'),{}
-    def same(name, got):
-        want = data[name]
-        errors[name] = ((got - want).abs()/(want.abs() + atol/rtol)).max().item()
-        assert got.shape == want.shape and errors[name] <= rtol, f'{name}: error {errors[name]:.2e}'
+    reference = Reference(folder)
+    info,data,same,errors = reference.info,reference.data,reference.same,reference.errors
     cases = re.findall(r'\((\d+),(\d+),(\d+),(True|False)\)', info['cases'])
     for i,(half,h,w,normalize) in enumerate(cases):
         setting = dict(h=int(h), w=int(w), d=2*int(half), normalize=normalize == 'True')
