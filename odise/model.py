@@ -104,12 +104,13 @@ class ODISE(nn.Module):
         alpha=0.35, beta=0.65,         # CLIP's share for seen and for novel names
         short_side=1024, max_side=2560, multiple=64, # of pictures at test time
         chunk=None,       # windows at a time; None: all
+        cover=None,       # share of a CLIP patch a mask must fill; None: one pixel, as published
     ):
         super().__init__()
         self.backbone, self.pyramid, self.pixel_decoder = backbone, pyramid, pixel_decoder
         self.mask_decoder, self.post_mask_embed, self.text_head = mask_decoder, post_mask_embed, text_head
         self.clip, self.training_names = clip, training_names
-        self.alpha, self.beta, self.chunk = alpha, beta, chunk
+        self.alpha, self.beta, self.chunk, self.cover = alpha, beta, chunk, cover
         self.short_side, self.max_side, self.multiple = short_side, max_side, multiple
 
     def prepare(self, images):
@@ -140,7 +141,7 @@ class ODISE(nn.Module):
         "Equal-sized pictures `b 3 H W` (bytes) → a `Look` each."
         pictures, canvas = fit_size(images.float()/255, self.short_side, self.max_side, self.multiple)
         out = self(self.prepare(canvas), canvas.shape[-2:], last=True)[-1]
-        opinions = mask_clip_embed(self.clip, pictures, out['pred_masks'])
+        opinions = mask_clip_embed(self.clip, pictures, out['pred_masks'], cover=self.cover)
         objects = out.get('pred_logits', [None]*len(images))
         rows = zip(images, out['pred_masks'], out['mask_embed'], opinions, objects)
         return [Look(*row, tuple(canvas.shape[-2:]), tuple(pictures.shape[-2:])) for row in rows]

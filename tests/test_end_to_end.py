@@ -33,6 +33,31 @@ def test_gradients_reach_what_learns_and_nothing_else(giants, name):
     assert all(p.grad is None for p in [*giants[0].parameters(), *giants[1].parameters()])
 
 
+@pytest.mark.parametrize('name', ['micro-label', 'micro-random', 'micro-empty', 'micro-vae', 'micro-clip'])
+def test_every_eye_builds_through_a_recipe_and_its_head_learns(giants, name):
+    from odise.model import trainable
+    from odise.recipe import MICRO, RECIPES, asdict, build, recipe_from
+    recipe = RECIPES[name]
+    assert recipe_from(asdict(recipe)) == recipe
+    model = build(recipe, CATEGORIES, *giants)
+    assert set(model.pyramid.strides) == set(MICRO.head.strides)
+    outputs = model(model.prepare(torch.rand(1, 3, 64, 128)), (64, 128))
+    sum(o['pred_masks'].square().mean() + o['mask_embed'].square().mean() for o in outputs).backward()
+    silent = {n for n, p in trainable(model).items() if p.grad is None}
+    assert {n.split('.')[0] for n in silent} <= {'post_mask_embed', 'text_head'}, silent   # the temperature and the names
+    assert any(n.startswith('backbone') for n in trainable(model)) == (name in ('micro-label', 'micro-random'))
+
+
+def test_an_old_config_without_the_newer_entries_still_reads():
+    import json
+    from odise.recipe import asdict, flat, recipe_from, MICRO
+    tree = json.loads(json.dumps(asdict(MICRO)))
+    for part, key in (('fusion', 'cover'), ('eye', 'strides'), ('eye', 'window')): del tree[part][key]
+    assert recipe_from(tree).fusion.cover is None
+    assert len(flat(recipe_from(tree))) == len(flat(MICRO))
+    recipe_from(json.loads(data_path('micro', 'label', 'config.json').read_text())['recipe'])
+
+
 def test_folder_round_trip_keeps_the_map_and_names_bad_tensors(giants, tmp_path):
     from odise.files import read_tensors, write_tensors
     from odise.model import trainable
