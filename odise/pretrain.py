@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CLIP_CONFIG', 'VAE_CONFIG', 'UNET_CONFIG', 'SCHEDULER_CONFIG', 'EVERYDAY', 'build_clip', 'orthogonal', 'Muon',
-           'clip_optimisers', 'contrastive_loss', 'text_forward', 'clip_loss', 'naming_accuracy', 'vae_loss', 'psnr',
-           'encode_all', 'unet_loss', 'recognised', 'web_set', 'tokens_of', 'grow_clip', 'grow_vae', 'grow_unet']
+           'muon_and_adamw', 'clip_optimisers', 'unet_optimisers', 'contrastive_loss', 'text_forward', 'clip_loss',
+           'naming_accuracy', 'vae_loss', 'psnr', 'encode_all', 'draw_steps', 'unet_loss', 'recognised', 'web_set',
+           'tokens_of', 'grow_clip', 'grow_vae', 'web_latents', 'grow_unet']
 
 # %% ../nbs/22_pretrain.ipynb #imports
-import copy, json, os
+import copy, hashlib, json, os
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from tqdm.auto import tqdm
 from .clip import OPENAI_MEAN, OPENAI_STD, FrozenCLIP, load_folder, make_tokenizer, prune_bpe, save_bpe, save_clip
 from .ldm import FrozenLDM, quiet, read_part, save_parts
 from .words import hf_tokenizer_files, text_tower_to_hf
-from .train import batch_indices, cosine_schedule, grow, param_groups, step_generator
+from .files import read_tensors, write_tensors
+from .train import batch_indices, cosine_schedule, flat_schedule, grow, param_groups, step_generator
 from .world import STUFF, THINGS, scene, single_object, web_arrays, world_root
 
 # %% ../nbs/22_pretrain.ipynb #configs
@@ -33,7 +35,7 @@ VAE_CONFIG = dict(
     block_out_channels=(16, 32, 64), layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=64,
     down_block_types=('DownEncoderBlock2D',)*3, up_block_types=('UpDecoderBlock2D',)*3)
 UNET_CONFIG = dict(
-    sample_size=16, in_channels=4, out_channels=4, block_out_channels=(64, 128, 192), layers_per_block=1,
+    sample_size=16, in_channels=4, out_channels=4, block_out_channels=(64, 96, 160), layers_per_block=1,
     down_block_types=('DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'),
     up_block_types=('CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'),
     cross_attention_dim=128, attention_head_dim=4, norm_num_groups=32)
@@ -63,16 +65,19 @@ def build_clip(
 def orthogonal(
     x:Tensor, # `m n`
 )->Tensor:    # `m n` with singular values near one
-    "Newton–Schulz iteration of Muon (Jordan 2024), in float32: processors without bfloat16 emulate it, ten times slower."
-    tall = len(x) > x.shape[1]
-    x = (x.T if tall else x)/(x.norm() + 1e-7)
+    "Muon's Newton–Schulz iteration (Jordan 2024), gathered in the small square of `x`: the long side is touched twice only."
+    wide = x if len(x) <= x.shape[1] else x.T
+    wide = wide/(wide.norm() + 1e-7)
+    eye = torch.eye(len(wide))
+    square, total = wide @ wide.T, eye
     for _ in range(5):
-        a = x @ x.T
-        x = 3.4445*x + (2.0315*a @ a - 4.775*a) @ x
-    return x.T if tall else x
+        step = 3.4445*eye + 2.0315*square @ square - 4.775*square
+        total, square = step @ total, step @ square @ step
+    out = total @ wide
+    return out if len(x) <= x.shape[1] else out.T
 
 class Muon(torch.optim.Optimizer):
-    "Momentum, made orthogonal, for matrices only; a step is as long as one of AdamW's."
+    "Momentum, made orthogonal, for matrices (a convolution is one: outputs × all it reads); a step is as long as one of AdamW's."
     def __init__(self, params, lr=1e-3, weight_decay=0.1, momentum=0.95):
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
 
@@ -83,20 +88,30 @@ class Muon(torch.optim.Optimizer):
             for p in group['params']:
                 if p.grad is None: continue
                 m = self.state[p].setdefault('momentum', torch.zeros_like(p)).lerp_(p.grad, 1 - beta)
-                update = orthogonal(p.grad.lerp(m, beta))
-                p.mul_(1 - lr*group['weight_decay']).add_(update, alpha=-0.2*lr*max(p.shape)**0.5)
+                update = p.grad.lerp(m, beta).flatten(1)
+                p.mul_(1 - lr*group['weight_decay']).add_(orthogonal(update).view_as(p), alpha=-0.2*lr*max(update.shape)**0.5)
 
 # %% ../nbs/22_pretrain.ipynb #clip-optim
-def clip_optimisers(
-    model:nn.Module, # open_clip CLIP
+def muon_and_adamw(
+    model:nn.Module,
+    inside,          # name of a parameter → is it one of the matrices for Muon?
     lr=1e-3,         # of both optimisers
     weight_decay=0.1,
-)->list:             # Muon for the matrices inside the blocks, AdamW for the rest
-    "Muon on the transformers' matrices learns from about half the pictures AdamW needs."
-    inside = {id(p): p for n,p in model.named_parameters() if p.requires_grad and 'resblocks' in n and p.ndim == 2}
-    groups = [dict(g, params=[p for p in g['params'] if id(p) not in inside]) for g in param_groups(model, weight_decay)]
-    adam = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
-    return [Muon(list(inside.values()), lr=lr, weight_decay=weight_decay), adam]
+    betas=(0.9, 0.98),
+)->list:             # Muon for the matrices inside, AdamW for the rest
+    "Muon on the matrices inside a network learns from about half the pictures AdamW needs."
+    chosen = {id(p): p for n,p in model.named_parameters() if p.requires_grad and p.ndim > 1 and inside(n)}
+    groups = [dict(g, params=[p for p in g['params'] if id(p) not in chosen]) for g in param_groups(model, weight_decay)]
+    return [Muon(list(chosen.values()), lr=lr, weight_decay=weight_decay), torch.optim.AdamW(groups, lr=lr, betas=betas)]
+
+def clip_optimisers(model:nn.Module, lr=1e-3)->list:
+    "For an open_clip CLIP: the transformers' matrices are the inside."
+    return muon_and_adamw(model, lambda name: 'resblocks' in name, lr)
+
+def unet_optimisers(model:nn.Module, lr=2e-3)->list:
+    "For a diffusers U-Net: all but its first and last layer and what reads the time."
+    edge = 'conv_in', 'conv_out', 'time_embedding'
+    return muon_and_adamw(model, lambda name: not name.startswith(edge), lr, 0.01, (0.9, 0.99))
 
 # %% ../nbs/22_pretrain.ipynb #clip-loss
 def contrastive_loss(
@@ -191,25 +206,34 @@ def encode_all(
     return torch.cat([(vae.encode(c.float()/127.5 - 1).latent_dist.mean*scaling).half() for c in tqdm(images.split(batch), 'latents', disable=None)])
 
 # %% ../nbs/22_pretrain.ipynb #unet-loss
+def draw_steps(
+    n:int,                 # how many
+    alphas_cumprod:Tensor, # signal share ᾱ of each step
+    g:torch.Generator,
+    mean=-0.2, sd=1.2,     # of ln(noise/signal)
+    even=0.25,             # share drawn evenly from all steps
+)->Tensor:                 # `n` steps
+    "Mostly steps where picture and noise are about equally strong: there the words matter (after Karras et al. 2022)."
+    ratio = ((1 - alphas_cumprod)/alphas_cumprod).sqrt().log()
+    middle = torch.searchsorted(ratio, torch.randn(n, generator=g)*sd + mean).clamp(max=len(ratio) - 1)
+    return torch.where(torch.rand(n, generator=g) < even, torch.randint(len(ratio), (n,), generator=g), middle)
+
 def unet_loss(
     step:int, unet:nn.Module, latents:Tensor, tokens:Tensor, text_encoder:nn.Module, # latents `n c h w`, tokens `n 5 s`
     empty:Tensor, alphas_cumprod:Tensor, batch:int, seed:int, # empty: tokens of ''
-    p_empty=0.1, gamma=5., v_prediction=True,
+    p_empty=0.1, v_prediction=True,
 )->dict:
-    "Denoising error with min-SNR weights (Hang et al. 2023); a tenth of the captions is left out for guidance."
+    "Squared error of the U-Net's answer; a tenth of the captions is left out, for guidance."
     g = step_generator(seed, step)
     rows = batch_indices(len(latents), batch, seed, step)
     z, words = latents[rows].float(), tokens[rows, torch.randint(tokens.shape[1], (batch,), generator=g)]
     words = torch.where(torch.rand(batch, 1, generator=g) < p_empty, empty, words)
     with torch.no_grad(): cond = text_encoder(words).last_hidden_state
-    t = torch.randint(len(alphas_cumprod), (batch,), generator=g)
+    t = draw_steps(batch, alphas_cumprod, g)
     noise = torch.randn(z.shape, generator=g)
     a, s = alphas_cumprod[t].sqrt()[:, None, None, None], (1 - alphas_cumprod[t]).sqrt()[:, None, None, None]
     target = a*noise - s*z if v_prediction else noise
-    error = (unet(a*z + s*noise, t, cond).sample - target).square().mean((1, 2, 3))
-    snr = (a/s).square().flatten()
-    weight = snr.clamp(max=gamma)/(snr + 1 if v_prediction else snr)
-    return dict(loss_unet=(weight*error).mean())
+    return dict(loss_unet=F.mse_loss(unet(a*z + s*noise, t, cond).sample, target))
 
 # %% ../nbs/22_pretrain.ipynb #recognised
 @torch.no_grad()
@@ -296,27 +320,38 @@ def grow_vae(
     with quiet(): vae.half().save_pretrained(Path(folder)/'vae')
 
 # %% ../nbs/22_pretrain.ipynb #grow-unet
+def web_latents(
+    vae:nn.Module,
+    folder,   # of its weights: other weights, other latents
+    n=48_000, # pairs of the web split
+)->Tensor:    # `n c h w` float16
+    "Latents of the web split, computed once per VAE and kept in the cache."
+    mark = hashlib.sha256(b''.join(f.read_bytes() for f in sorted(Path(folder).glob('*.safetensors')))).hexdigest()[:12]
+    at = world_root()/f'latents-{n}-{mark}.safetensors'
+    if not at.exists(): write_tensors(at, dict(latents=encode_all(vae, web_set(n)[0], vae.config.scaling_factor)))
+    return read_tensors(at)[0]['latents']
+
 def grow_unet(
     folder,       # `data/micro/ldm`, with its `vae`; written every time a run ends
     clip_folder,  # whose text tower becomes the text encoder
     path,         # checkpoint
-    steps=12_000, batch=32, lr=6e-4, seed=0, minutes=None, n=48_000,
+    steps=8000, batch=32, lr=2e-3, seed=0, minutes=None, n=48_000,
+    shipped=False, # begin with the folder's weights instead of random ones (moments and average start anew)
 ):                # yields rows
     "Grow the text-to-image U-Net on latents of the web split; the averaged weights are what is kept."
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTokenizer
     torch.manual_seed(seed)
     hf_tokenizer_files(Path(clip_folder)/'bpe.txt.gz', Path(folder)/'tokenizer')
-    model, tokenize,*_ = load_folder(clip_folder)
-    encoder = text_tower_to_hf(model, json.loads((Path(clip_folder)/'open_clip_config.json').read_text())['model_cfg']).requires_grad_(False)
+    encoder = text_tower_to_hf(load_folder(clip_folder)[0], json.loads((Path(clip_folder)/'open_clip_config.json').read_text())['model_cfg']).requires_grad_(False)
     with quiet(): tokenizer = CLIPTokenizer.from_pretrained(Path(folder)/'tokenizer')
-    vae, (images, captions) = read_part(AutoencoderKL, Path(folder)/'vae'), web_set(n)
-    latents = encode_all(vae, images, vae.config.scaling_factor)
+    vae, captions, scheduler = read_part(AutoencoderKL, Path(folder)/'vae'), web_set(n)[1], DDIMScheduler(**SCHEDULER_CONFIG)
+    latents = web_latents(vae, Path(folder)/'vae', n)
     padded = lambda strings: tokenizer(strings, padding='max_length', truncation=True, return_tensors='pt').input_ids
-    unet, scheduler = UNet2DConditionModel(**UNET_CONFIG), DDIMScheduler(**SCHEDULER_CONFIG)
-    average = copy.deepcopy(unet)
-    opts = [torch.optim.AdamW(param_groups(unet, 0.01), lr=lr, betas=(0.9, 0.99))]
-    tokens, empty = tokens_of(padded, captions), padded([''])
+    unet = read_part(UNet2DConditionModel, Path(folder)/'unet') if shipped else UNet2DConditionModel(**UNET_CONFIG)
+    unet = unet.train().to(memory_format=torch.channels_last)
+    average, tokens, empty = copy.deepcopy(unet), tokens_of(padded, captions), padded([''])
     loss = lambda s: unet_loss(s, unet, latents, tokens, encoder, empty, scheduler.alphas_cumprod, batch, seed)
-    yield from grow(loss, dict(model=unet, ema=average), opts, path, steps, lambda s: cosine_schedule(s, steps, min(100, steps//10)), minutes)
-    save_parts(folder, vae=vae.half(), unet=average.eval().half(), text_encoder=encoder.half(), tokenizer=tokenizer, scheduler=scheduler)
+    yield from grow(loss, dict(model=unet, ema=average), unet_optimisers(unet, lr), path, steps, lambda s: flat_schedule(s, steps), minutes)
+    average = average.eval().to(memory_format=torch.contiguous_format)
+    save_parts(folder, vae=vae.half(), unet=average.half(), text_encoder=encoder.half(), tokenizer=tokenizer, scheduler=scheduler)
