@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'plain_errors', 'odise_world', 'split_set', 'odise_segment', 'odise_train', 'odise_eval', 'score_files',
-           'odise_pretrain', 'demo_figure', 'odise_demo']
+           'batched', 'odise_pretrain', 'demo_figure', 'odise_demo']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
 from functools import wraps
+from itertools import islice
 from pathlib import Path
 
 from fastcore.script import call_parse
@@ -160,6 +161,11 @@ def score_files(gt, gt_dir, pred, pred_dir, out):
     print(f"{out}: PQ {100*table['pq']:.2f}, SQ {100*table['sq']:.2f}, RQ {100*table['rq']:.2f}")
 
 # %% ../nbs/28_cli.ipynb #pretrain
+def batched(rows, n=100): # lists of up to n
+    "Rows in handfuls, so that a stopped run loses few of them."
+    rows = iter(rows)
+    while some := list(islice(rows, n)): yield some
+
 @call_parse
 @plain_errors
 def odise_pretrain(
@@ -171,10 +177,13 @@ def odise_pretrain(
     minutes:float=None,    # stop after so long; the same command goes on
     checkpoint:Path=None,  # the cache by default
 ):
-    "Grow CLIP, the VAE or the U-Net on the web split; stopped and started again it goes on."
+    "Grow CLIP, the VAE or the U-Net on the web split; stopped and started again it goes on. The U-Net may be shared by `torchrun`."
+    import os
+    import torch.distributed as dist
     from odise.evaluate import add_rows
     from odise.pretrain import grow_clip, grow_unet, grow_vae
     from odise.world import world_root
+    if 'WORLD_SIZE' in os.environ: dist.init_process_group('gloo')
     if what not in ('clip', 'vae', 'unet'): raise ValueError(f"{what!r}: choose 'clip', 'vae' or 'unet'")
     checkpoint = checkpoint or world_root()/'pretrain'/f"{what}{image_size if what == 'clip' else ''}.safetensors"
     given = {k: v for k,v in dict(steps=steps, batch=batch, lr=lr).items() if v is not None}
@@ -182,9 +191,10 @@ def odise_pretrain(
     if what == 'clip': run = grow_clip(out/'clip', image_size=image_size, **({'lock_at': lock_at} if lock_at is not None else {}), **options)
     elif what == 'vae': run = grow_vae(out/'ldm', **options)
     else: run = grow_unet(out/'ldm', out/'clip', **options)
-    rows = [dict(step=r['step'], loss=r['loss'], lr=r['lr']) for r in run]
-    if rows: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
-    print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
+    first = os.environ.get('RANK', '0') == '0'
+    for rows in batched(dict(step=r['step'], loss=r['loss'], lr=r['lr']) for r in run):
+        if first: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
+    if first: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
 
 # %% ../nbs/28_cli.ipynb #demo-figure
 def demo_figure(

@@ -103,6 +103,7 @@ def train_steps(
     steps:int,      # where the run ends
     start=0,        # where it begins (after a resume)
     max_norm=None,  # global L2 clip, `None` for none
+    mean_gradients=None, # `params ->` average them over processes
 ):                  # yields `dict(step, loss, lr, grad_norm, **terms)` after each step
     "Yield one row of losses per optimiser step; a value that is not finite stops the run and is named."
     for opt in opts:
@@ -117,6 +118,7 @@ def train_steps(
             bad = [name for name,term in terms.items() if not torch.isfinite(term)]
             raise FloatingPointError(f'step {step}: {bad} not finite; lower the learning rate or look at this batch')
         loss.backward()
+        if mean_gradients: mean_gradients(params)
         norm = nn.utils.clip_grad_norm_(params, max_norm if max_norm else math.inf)
         for opt in opts: opt.step()
         yield dict(step=step, loss=loss.item(), lr=opts[0].param_groups[0]['lr'], grad_norm=norm.item(),
@@ -197,18 +199,20 @@ def grow(
     minutes=None,  # stop after so long, to go on later
     every=120.,    # seconds between checkpoints
     max_norm=1.,
+    mean_gradients=None, # over processes, before clipping
+    write=True,    # is this the process that keeps checkpoints?
 ):                 # yields rows
     "Train with a progress bar and atomic checkpoints; started again, it goes on where it was."
     start,begun,saved = 0,time.time(),time.time()
     if Path(path).exists(): start = load_checkpoint(path, models, opts)['step']
     params = [p for g in opts for group in g.param_groups for p in group['params']]
-    bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None)
-    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm):
+    bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None if write else True)
+    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm, mean_gradients):
         if 'ema' in models: ema_update(models['ema'], models['model'], row['step'])
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         late = minutes and time.time() - begun > 60*minutes
-        if time.time() - saved > every or late or row['step'] == steps - 1:
+        if write and (time.time() - saved > every or late or row['step'] == steps - 1):
             save_checkpoint(path, models, opts, step=row['step'] + 1)
             saved = time.time()
         yield row
