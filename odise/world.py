@@ -108,7 +108,7 @@ def draw_scene(
     image, ids, kept = compose(layers, size)
     area = np.bincount(ids.ravel()).tolist()
     segments = [_segment(ids, k, kept[k - 1].category_id, n) for k,n in enumerate(area) if k and n]
-    own = {k: np.count_nonzero(l.alpha >= 0.5) for k,l in enumerate(kept, 1) if l.category_id <= len(THINGS)}
+    own = {k: int((l.alpha >= 0.5).sum()) for k,l in enumerate(kept, 1) if l.category_id <= len(THINGS)}
     hidden = {s['id']: 1 - s['area']/own[s['id']] for s in segments if s['id'] in own}
     counts = Counter(s['category_id'] - 1 for s in segments)
     return Scene(image, ids, segments, [caption(rng, counts) for _ in range(5)], hidden)
