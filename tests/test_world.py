@@ -86,7 +86,7 @@ def test_shift_repeats_val_in_another_hand(scenes):
     for a,b in pairs: assert not a.hidden or (a.image != b.image).any()
     bare = [~np.isin(a.panoptic, list(a.hidden)) & ~np.isin(b.panoptic, list(b.hidden)) for a,b in pairs]
     same = [(np.abs(a.image.astype(int) - b.image).max(-1) <= 1)[m].mean() for (a,b),m in zip(pairs, bare) if m.any()]
-    assert np.mean(same) > 0.9     # rims of sprites apart, the ground is the same
+    assert np.mean(same) > 0.85    # rims of sprites apart, the ground is the same
 
 
 def test_splits_share_no_scene(scenes):
