@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NORMS', 'param_groups', 'step_schedule', 'cosine_schedule', 'flat_schedule', 'step_generator', 'batch_indices',
            'train_steps', 'flatten_state', 'restore_state', 'save_checkpoint', 'load_checkpoint', 'ema_update', 'grow',
-           'Memory', 'remember', 'rest_captioner', 'batch_loss', 'fit']
+           'Memory', 'remember', 'rest_captioner', 'batch_loss', 'optimisers', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
 import math, time
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .files import read_tensors, write_tensors
+from .muon import muon_and_adamw
 from .model import fit_size, odise_losses, trainable
 from .text import draw_words, noun_phrases
 
@@ -283,17 +284,30 @@ def batch_loss(
     return odise_losses(model, outputs, targets, drawn, valid, step_generator(seed, step, 2), n_points, dense)
 
 # %% ../nbs/21_train.ipynb #fit
+def optimisers(
+    model,        # `ODISE`
+    kind='adamw', # as published, or 'muon' for the matrices inside (see `21_muon`)
+    lr=1e-4, weight_decay=0.05,
+)->list:
+    "What moves the trainable weights."
+    groups = param_groups(model, weight_decay)
+    if kind == 'adamw': return [torch.optim.AdamW(groups, lr=lr)]
+    if kind != 'muon': raise ValueError(f"optimiser={kind!r}: choose 'adamw' or 'muon'")
+    learned = 'query_feat', 'query_embed', 'level_embed', 'null_embed', 'positional_embedding', 'alpha_cond', 'sampling_offsets', 'attention_weights'
+    return muon_and_adamw(model, groups, lambda name: not any(part in name for part in learned), lr, weight_decay, (0.9, 0.99))
+
 def fit(
     model,          # `ODISE`, fresh or half trained
     memory:Memory,
     path,           # checkpoint file; if there is one, the run goes on from it
-    supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03,
+    supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03, optimiser='adamw',
     n_points=12544, dense=False, words=8, captioner_steps=None, seed=0, minutes=None, every=120.,
 ):                  # yields rows
     "Train by a recipe's values; a captioner that rests after `captioner_steps` saves the U-Net for the steps that follow."
     model.train()
-    models, opts = dict(model=model), [torch.optim.AdamW(param_groups(model, weight_decay), lr=lr)]
-    factor = {'cosine': lambda s: cosine_schedule(s, steps, round(warmup*steps)), 'step': lambda s: step_schedule(s, steps, warmup)}[schedule]
+    models, opts = dict(model=model), optimisers(model, optimiser, lr, weight_decay)
+    factor = {'flat': lambda s: flat_schedule(s, steps, max(1, round(warmup*steps))),
+              'cosine': lambda s: cosine_schedule(s, steps, round(warmup*steps)), 'step': lambda s: step_schedule(s, steps, warmup)}[schedule]
     loss = lambda s: batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words)
     live = hasattr(model.backbone, 'captioner') and not model.backbone.frozen
     turn = min(steps, captioner_steps) if live and captioner_steps is not None else 0
