@@ -201,7 +201,8 @@ def build(
         PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn),
         MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
-        clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover)
+        clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
+        f.object_threshold, f.overlap_threshold)
 
 # %% ../nbs/20_recipe.ipynb #save
 FORMAT = 1
