@@ -77,7 +77,8 @@ class PanopticDataset(torch.utils.data.Dataset):
             raise FileNotFoundError(f'{folder or images}: expected images/ with panoptic.json and panoptic/, or with captions.json')
         truth = read_json(annotations, 'images', 'annotations', 'categories') if annotations else {}
         spoken = read_json(captions, 'images', 'annotations') if captions else {}
-        self.records = truth.get('images') or spoken['images']
+        self.records = truth.get('images') or spoken.get('images')
+        if not self.records: raise ValueError(f'{annotations or captions} lists no images: give a set with at least one')
         self.truth_of = {a['image_id']: a for a in truth.get('annotations', [])}
         self.captions_of = {i: list(a.get('coco_captions', [])) for i,a in self.truth_of.items()}
         for a in spoken.get('annotations', []): self.captions_of.setdefault(a['image_id'], []).append(a['caption'])

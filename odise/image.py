@@ -44,10 +44,10 @@ def read_image(
     if isinstance(x, Tensor):
         x = x.detach().cpu()
         x = (x.movedim(0, -1) if x.ndim == 3 else x).to(torch.float32 if x.is_floating_point() else x.dtype).numpy()
-    if isinstance(x, (str, os.PathLike)) and not Path(x).is_file(): raise FileNotFoundError(f'no image file {x}')
+    if isinstance(x, (str, os.PathLike)) and not Path(x).is_file(): raise FileNotFoundError(f'no image file {x}: give the path of a picture')
     if isinstance(x, (str, os.PathLike)) or hasattr(x, 'read'):
         try: x = from_pil(Image.open(x))
-        except OSError as e: raise ValueError(f'{x} is no image that Pillow reads: {e}') from None
+        except (OSError, SyntaxError, Image.DecompressionBombError) as e: raise ValueError(f'{x} is no image that Pillow reads: {e}; save it again as PNG or JPEG') from None
     x = from_pil(x) if isinstance(x, Image.Image) else from_array(np.asarray(x))
     return torch.from_numpy(x).movedim(-1, 0).contiguous()
 
