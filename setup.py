@@ -24,7 +24,7 @@ setup(
     keywords=cfg['keywords'], classifiers=['Programming Language :: Python :: 3'],
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']) + list(folders),
-    package_dir=folders, package_data={name: ['*'] for name in folders},
+    package_dir=folders, package_data={name: ['*'] for name in folders if name != 'odise.data'},
     install_requires=words('requirements'), extras_require={'dev': words('dev_requirements')},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},

@@ -42,8 +42,11 @@ def wheel(tmp_path_factory):
     for f in tracked():
         (home/'copy'/f).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT/f, home/'copy'/f)
-    here = ['--no-build-isolation'] if importlib.util.find_spec('setuptools') else []     # else pip fetches it
-    run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', *here, '-w', home, home/'copy', cwd=home)
+    source, here = home/'copy', []
+    if importlib.util.find_spec('setuptools'):     # by way of a source archive, which must hold all that the build reads
+        run(sys.executable, 'setup.py', '-q', 'sdist', '-d', home, cwd=source)
+        source, here = next(home.glob('*.tar.gz')), ['--no-build-isolation']
+    run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', *here, '-w', home, source, cwd=home)
     shutil.rmtree(home/'copy')
     return next(home.glob('*.whl'))
 
@@ -67,6 +70,7 @@ def test_the_wheel_holds_what_the_package_needs_and_no_more(wheel):
     for name in ('micro/clip/open_clip_model.safetensors', 'micro/label/model.safetensors', 'world/noto/atlas.webp', 'world/noto/LICENSE', 'labels/world.txt'):
         assert f'odise/data/{name}' in held
     assert not [f for f in held if f.endswith('.ipynb') or f.split('/')[0] in ('tests', 'nbs', 'data')]
+    assert {f.split('/')[2] for f in held if f.startswith('odise/data/')} == set(CARRIED)
     assert wheel.stat().st_size < 60e6
 
 
