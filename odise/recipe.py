@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FULL', 'FULL_CAPTION', 'VAE_TAPS', 'LEVELS', 'MICRO', 'MICRO_CAPTION', 'MICRO_VAE', 'MICRO_CLIP', 'MICRO_RANDOM',
            'MICRO_EMPTY', 'RECIPES', 'FORMAT', 'Eye', 'Head', 'Fusion', 'Images', 'Training', 'Recipe', 'flat',
-           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'save_model', 'load_model']
+           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_giants_on_meta', 'save_model', 'load_model']
 
 # %% ../nbs/20_recipe.ipynb #imports
 import json
@@ -17,9 +17,9 @@ from torch import nn
 
 from .backbones import CLIPBackbone, DiffusionBackbone, VAEBackbone, random_unet
 from .captioner import EmptyCaptioner, ImplicitCaptioner
-from .clip import load_clip
+from .clip import FrozenCLIP, load_clip
 from .features import Pyramid
-from .ldm import load_ldm
+from .ldm import FrozenLDM, load_ldm, scaled_linear
 from .mask_decoder import MaskDecoder
 from .mask_pool import PooledMaskEmbed
 from .model import ODISE, TextHead, trainable
@@ -45,6 +45,7 @@ class Eye:
     strides:tuple=()         # levels that the maps of 'vae' and 'clip' serve; empty: their own
     window:int|None=None     # of the 'clip' eye; None: CLIP's own picture size
 
+# %% ../nbs/20_recipe.ipynb #head
 @dataclass(frozen=True)
 class Head:
     "The mask generator's sizes (fact sheet §4)."
@@ -60,6 +61,7 @@ class Head:
     layers:int=9
     ffn:int=2048
 
+# %% ../nbs/20_recipe.ipynb #fusion
 @dataclass(frozen=True)
 class Fusion:
     "How the two classifiers are weighed, and what a query must reach."
@@ -69,6 +71,7 @@ class Fusion:
     overlap_threshold:float=0.8
     cover:float|None=None # share of a CLIP patch a mask must fill; None: one pixel, as published
 
+# %% ../nbs/20_recipe.ipynb #images
 @dataclass(frozen=True)
 class Images:
     "Sizes at test time."
@@ -77,6 +80,7 @@ class Images:
     multiple:int=64
     chunk:int|None=None  # windows at a time
 
+# %% ../nbs/20_recipe.ipynb #training
 @dataclass(frozen=True)
 class Training:
     "How it learns (fact sheet §7.1)."
@@ -93,6 +97,7 @@ class Training:
     captioner_steps:int|None=None # after so many steps the captioner rests and features are cached; None: never
     seed:int=42
 
+# %% ../nbs/20_recipe.ipynb #recipe-class
 @dataclass(frozen=True)
 class Recipe:
     "One experiment: everything that decides its number."
@@ -143,6 +148,7 @@ def differs(a, b)->dict: # dotted name → (value in a, value in b)
     a,b = flat(a), flat(b)
     return {k: (a.get(k), b.get(k)) for k in a | b if json.dumps(a.get(k)) != json.dumps(b.get(k))}
 
+# %% ../nbs/20_recipe.ipynb #recipe-from
 def recipe_from(
     tree:dict, # what `asdict` made, perhaps read from JSON
 )->Recipe:
@@ -167,6 +173,7 @@ def giants(
     clip = clip or load_clip(where(eye.clip, 'clip'), eye.clip_weights or None)
     return ldm, clip
 
+# %% ../nbs/20_recipe.ipynb #build-eye
 def build_eye(
     eye:Eye, ldm, clip, # giants
 )->nn.Module:
@@ -204,6 +211,20 @@ def build(
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
         f.object_threshold, f.overlap_threshold)
 
+# %% ../nbs/20_recipe.ipynb #full-giants
+def full_giants_on_meta()->tuple: # `FrozenLDM`, `FrozenCLIP`
+    "Stable Diffusion 1.x and CLIP ViT-L/14-336 at full size, without weights: for shapes, parameters and FLOPs."
+    import open_clip
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    with torch.device('meta'):
+        vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
+                            down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4)
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)   # other defaults are those of SD 1.x
+        tower = open_clip.CLIP(**open_clip.get_model_config('ViT-L-14-336'), quick_gelu=True)
+        empty = torch.zeros(1, 77, 768)
+    clip = FrozenCLIP(tower, open_clip.get_tokenizer('ViT-L-14-336'))
+    return FrozenLDM(vae, unet, empty, scaled_linear()), clip.to('meta')
+
 # %% ../nbs/20_recipe.ipynb #save
 FORMAT = 1
 
@@ -221,6 +242,7 @@ def save_model(
     config = dict(format=FORMAT, recipe=asdict(recipe), training_names=names, facts=facts)
     with atomic(folder/'config.json') as part: part.write_text(json.dumps(config, indent=1))
 
+# %% ../nbs/20_recipe.ipynb #load
 def load_model(
     folder='label', # a folder, or 'label' / 'caption' for the embedded weights
     ldm=None, clip=None, # giants already in memory
