@@ -60,6 +60,7 @@ class Head:
     queries:int=100
     layers:int=9
     ffn:int=2048
+    groups:int=32        # of every group norm
 
 # %% ../nbs/20_recipe.ipynb #fusion
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Training:
     lr:float=1e-4
     weight_decay:float=0.05
     max_norm:float=0.01
-    schedule:str='step'  # or 'cosine'
+    optimiser:str='adamw' # or 'muon'
+    schedule:str='step'  # or 'cosine', 'flat'
     warmup:float=500/184375  # share of the run
     n_points:int=12_544
     dense:bool=False     # compare every mask pixel instead of points
@@ -119,12 +121,12 @@ MICRO = Recipe(
     name='micro-label',
     eye=Eye(ldm='micro', clip='micro', clip_weights='',
             vae_taps=VAE_TAPS, unet_taps=tuple(f'unet.up_blocks.{i}.resnets.1' for i in range(3))),
-    head=Head(strides=(2, 4, 8, 16), pyramid=128, bottleneck=64, d=128, heads=4, pixel_layers=2, pixel_ffn=256,
-              queries=20, layers=3, ffn=512),
+    head=Head(strides=(2, 4, 8, 16), pyramid=96, bottleneck=32, d=96, heads=4, pixel_layers=2, pixel_ffn=192,
+              queries=20, layers=3, ffn=384, groups=16),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.75),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
-    training=Training(steps=3000, batch=16, lr=5e-4, max_norm=1., schedule='cosine', warmup=0.03, dense=True,
-                      captioner_steps=300, seed=0))
+    training=Training(steps=1200, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
+                      captioner_steps=150, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
 
 # %% ../nbs/20_recipe.ipynb #variants
@@ -204,8 +206,8 @@ def build(
     eye = build_eye(recipe.eye, ldm, clip)
     label = recipe.supervision != 'caption'
     return cls(
-        eye, Pyramid(eye.channels, eye.strides, h.pyramid, h.bottleneck, max_stride=max(h.strides)),
-        PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn),
+        eye, Pyramid(eye.channels, eye.strides, h.pyramid, h.bottleneck, h.groups, max(h.strides)),
+        PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn, h.groups),
         MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
