@@ -181,7 +181,8 @@ def load_folder(
     model = open_clip.CLIP(**config)
     state = {k: v.float() for k,v in load_file(folder/'open_clip_model.safetensors').items()}
     resize_pos_embed(state, model)
-    model.load_state_dict(state)
+    try: model.load_state_dict(state)
+    except RuntimeError as e: raise ValueError(f"{folder}/open_clip_model.safetensors: {' '.join(str(e).split())}; copy it again or write it with save_clip") from None
     return model, make_tokenizer(folder/'bpe.txt.gz', config['text_cfg']['context_length']), pixels['mean'], pixels['std']
 
 def load_clip(
