@@ -92,3 +92,15 @@ def test_bad_input_ends_in_one_line(words, says):
     program = Path(sys.executable).with_name('odise_segment')
     done = subprocess.run([program, *words], capture_output=True, text=True)
     assert done.returncode and says in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_rows_in_memory_and_results_on_disk_agree(tmp_path):
+    import json
+    import pandas as pd
+    from odise.cli import odise_eval
+    from odise.world import write_split
+    world = write_split(tmp_path, 'val', 12, progress=False)
+    odise_eval(data=str(world), out=tmp_path/'eval')
+    odise_eval(gt=world/'panoptic.json', gt_dir=world/'panoptic', pred=tmp_path/'eval'/'panoptic.json', pred_dir=tmp_path/'eval'/'panoptic', out=tmp_path/'pq.json')
+    live = pd.read_csv(tmp_path/'eval'/'report.csv', index_col=['classifier', 'names']).pq['fused', 'all']
+    assert live > 1 and abs(100*json.loads((tmp_path/'pq.json').read_text())['pq'] - live) < 1e-2
