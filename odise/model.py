@@ -140,8 +140,8 @@ class TextHead(nn.Module):
 class Naming:
     "Words for masks; needs `text_head`, `post_mask_embed`, `clip`, `training_names`, `alpha`, `beta` and `thresholds`."
     def read(self, vocabulary):
-        "Any form of vocabulary, with what was seen in training marked."
-        vocabulary = Vocabulary.read(vocabulary)
+        "Any form of vocabulary; what was seen in training is marked, and what is stuff there is stuff here."
+        vocabulary = Vocabulary.read(vocabulary, known=self.training_names)
         return vocabulary if vocabulary.seen else vocabulary.with_seen(self.training_names)
 
     def text_logits(self, mask_embed, vocabulary, null=False):

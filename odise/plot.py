@@ -126,12 +126,13 @@ def draw_panoptic(
     names=None,    # category_id -> name
     legend=True,   # name the colours beside the picture?
     alpha=0.6,     # the colours' share
+    colors=None,   # category_id -> colour; default one per name (`color_of`)
 )->plt.Axes:
     "A panoptic map over its image: a colour for each name, a white line round each segment."
     panoptic = to_array(panoptic).astype(int)
     ax = plt.subplots(figsize=(3.2, 3.2*panoptic.shape[0]/panoptic.shape[1]))[1] if ax is None else ax
     name_of = lambda s: s.get('name') or (names or {}).get(s['category_id'], str(s['category_id']))
-    colors = [color_of(name_of(s)) for s in segments_info]
+    colors = [(colors or {}).get(s['category_id']) or color_of(name_of(s)) for s in segments_info]
     masks = np.stack([panoptic == s['id'] for s in segments_info]) if segments_info else np.zeros((0, *panoptic.shape))
     base = np.zeros((*panoptic.shape, 3)) if image is None else to_rgb(image)
     ax.imshow(overlay_masks(base, masks, colors, 1 if image is None else alpha), interpolation='nearest')
