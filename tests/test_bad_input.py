@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odise.cli import odise_eval, odise_segment, odise_train, odise_world
+from odise.cli import odise_demo, odise_eval, odise_pretrain, odise_segment, odise_train, odise_world
 from odise.files import read_tensors, write_tensors
 from odise.names import data_path
 
@@ -82,7 +82,7 @@ def test_a_picture_too_small_to_see(box, tmp_path):
 
 
 def test_no_words(box, tmp_path):
-    refuse(odise_segment, str(box/'good.png'), ' ; ', says=['empty', "give at least one name, as in 'dog"], out=tmp_path/'out')
+    for nothing in ('', ' ; '): refuse(odise_segment, str(box/'good.png'), nothing, says=['empty', "give at least one name, as in 'dog"], out=tmp_path/'out')
     (tmp_path/'names.txt').write_text('dog, cat\n')
     refuse(odise_segment, str(box/'good.png'), str(tmp_path/'names.txt'), says=['names.txt, line 1', 'id:name1,name2'], out=tmp_path/'out')
     refuse(odise_segment, str(box/'good.png'), 'gone.txt', says=['gone.txt', 'give a label file'], out=tmp_path/'out')
@@ -138,6 +138,24 @@ def test_a_data_set_with_a_picture_or_a_category_gone(tmp_path):
     refuse(odise_eval, data=str(folder), says=[folder/'images'/'a.png', 'give the path'], out=tmp_path/'out')
     folder = coco_folder(tmp_path/'other', categories=[dict(id=1, name='dog', isthing=1)])
     refuse(odise_eval, data=str(folder), says=[folder/'panoptic'/'a.png', 'categories [2] are not in the list'], out=tmp_path/'out')
+
+
+def test_a_file_where_results_are_to_go(box, tmp_path):
+    (tmp_path/'note.txt').write_text('a file')
+    for command,words in ((odise_segment, [str(box/'good.png'), 'dog']), (odise_world, ['val']), (odise_eval, []), (odise_train, []), (odise_demo, []), (odise_pretrain, ['vae'])):
+        refuse(command, *words, says=[tmp_path/'note.txt', 'is a file', 'give a folder'], out=tmp_path/'note.txt'/'deep')
+    assert (tmp_path/'note.txt').read_text() == 'a file' and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_run_that_cannot_learn(tmp_path):
+    data = str(coco_folder(tmp_path/'set'))
+    refuse(odise_train, data=data, supervision='hope', says=["'hope'", "'label', 'caption' or 'both'"], out=tmp_path/'out')
+    refuse(odise_train, data=data, supervision='caption', says=['a.png has no caption', 'captions.json'], out=tmp_path/'out')
+    for name in ('steps', 'batch', 'queries', 'short_side'):
+        refuse(odise_train, data=data, **{name: 0}, says=[f'--{name} 0', 'at least 1'], out=tmp_path/'out')
+    refuse(odise_pretrain, 'sd', says=["'sd'", "'clip', 'vae' or 'unet'"], out=tmp_path/'out')
+    refuse(odise_pretrain, 'vae', steps=0, says=['--steps 0', 'at least 1'], out=tmp_path/'out')
+    refuse(odise_demo, n=0, says=['0 scenes', 'at least 1'], out=tmp_path/'out')
 
 
 def test_results_that_are_not_there(tmp_path):
