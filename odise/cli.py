@@ -64,7 +64,7 @@ def split_set(
     "A data set by name: a split of the world (written on first use) or a folder."
     from odise.data import PanopticDataset
     from odise.world import SIZES, world_root, write_split
-    if split in SIZES: return PanopticDataset(write_split(world_root(), split, SIZES[split] if n is None else n, seed))
+    if split in SIZES: return PanopticDataset(write_split(world_root(), split, SIZES[split] if n is None else n, seed, progress=sys.stderr.isatty()))
     return PanopticDataset(split)
 
 # %% ../nbs/28_cli.ipynb #colours
