@@ -83,9 +83,9 @@ def schedule_of(
     warmup=0.03, # share of the run
 ):               # `step -> factor`
     "A recipe's schedule as a function of the step."
-    warm = max(1, round(warmup*steps))
+    warm = round(warmup*steps)
     known = dict(step=lambda s: step_schedule(s, steps, warmup), cosine=lambda s: cosine_schedule(s, steps, warm),
-                 flat=lambda s: flat_schedule(s, steps, warm))
+                 flat=lambda s: flat_schedule(s, steps, max(1, warm)))
     if kind not in known: raise ValueError(f'schedule={kind!r}: choose from {sorted(known)}')
     return known[kind]
 
