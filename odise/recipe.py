@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FULL', 'FULL_CAPTION', 'VAE_TAPS', 'LEVELS', 'MICRO', 'MICRO_CAPTION', 'MICRO_VAE', 'MICRO_CLIP', 'MICRO_RANDOM',
            'MICRO_EMPTY', 'RECIPES', 'FORMAT', 'Eye', 'Head', 'Fusion', 'Images', 'Training', 'Recipe', 'flat',
-           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_giants_on_meta', 'save_model', 'load_model']
+           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_giants_on_meta', 'save_model', 'read_config',
+           'load_model']
 
 # %% ../nbs/20_recipe.ipynb #imports
 import json
@@ -123,7 +124,7 @@ MICRO = Recipe(
             vae_taps=VAE_TAPS, unet_taps=tuple(f'unet.up_blocks.{i}.resnets.1' for i in range(3))),
     head=Head(strides=(2, 4, 8, 16), pyramid=96, bottleneck=32, d=96, heads=4, pixel_layers=2, pixel_ffn=192,
               queries=20, layers=3, ffn=384, groups=16),
-    fusion=Fusion(alpha=0.30, beta=0.70, cover=0.75),
+    fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
     training=Training(steps=1200, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
                       captioner_steps=150, seed=0))
@@ -245,6 +246,19 @@ def save_model(
     with atomic(folder/'config.json') as part: part.write_text(json.dumps(config, indent=1))
 
 # %% ../nbs/20_recipe.ipynb #load
+def read_config(
+    folder:Path, # of a model
+)->dict:         # recipe, training_names, facts, format
+    "A model folder's config.json, or one line on what is wrong with it."
+    path = folder/'config.json'
+    if not path.is_file(): raise FileNotFoundError(f'{path}: not a model folder; train one with odise_train')
+    try: config = json.loads(path.read_text())
+    except ValueError as error: raise ValueError(f'{path} is not JSON ({error}); save the model again with save_model') from None
+    missing = [k for k in ('recipe', 'training_names') if k not in config]
+    if missing: raise ValueError(f'{path} lacks {missing}; save the model again with save_model')
+    if config.get('format', 0) > FORMAT: raise ValueError(f"{path}: format {config['format']} is newer than this odise reads ({FORMAT}); upgrade odise")
+    return config
+
 def load_model(
     folder='label', # a folder, or 'label' / 'caption' for the embedded weights
     ldm=None, clip=None, # giants already in memory
@@ -252,10 +266,10 @@ def load_model(
 )->ODISE:           # in eval mode
     "Rebuild what `save_model` wrote; a tensor that is missing, unknown or of another shape is named."
     folder = data_path('micro', folder) if folder in ('label', 'caption') else Path(folder)
-    if not (folder/'config.json').is_file(): raise FileNotFoundError(f'{folder}/config.json: not a model folder; train one with odise_train')
-    config = json.loads((folder/'config.json').read_text())
-    if config.get('format', 0) > FORMAT: raise ValueError(f"{folder}/config.json: format {config['format']} is newer than this odise reads ({FORMAT}); upgrade odise")
-    model = build(recipe_from(config['recipe']), config['training_names'], ldm, clip, cls)
+    config = read_config(folder)
+    recipe = recipe_from(config['recipe'])
+    model = build(recipe, config['training_names'], ldm, clip, cls)
+    model.recipe = recipe   # what `save_pretrained` writes again
     tensors,_ = read_tensors(folder/'model.safetensors')
     ours = trainable(model)
     wrong = [f'{k} is missing' for k in ours.keys() - tensors.keys()] + [f'{k} is unknown' for k in tensors.keys() - ours.keys()]
