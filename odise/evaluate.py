@@ -59,7 +59,8 @@ def score(
     "Panoptic quality and mean IoU of each classifier, by seen, novel and all names."
     class_of = {c['id']: i for i,c in enumerate(categories)}
     vocabulary = model.read(categories if vocabulary is None else vocabulary)
-    if vocabulary.ids != tuple(class_of): raise ValueError(f'the vocabulary has ids {vocabulary.ids[:3]}…, the categories {tuple(class_of)[:3]}…: give the same classes in the same order')
+    if vocabulary.ids != tuple(class_of):
+        raise ValueError(f'vocabulary ids {vocabulary.ids[:3]}…, category ids {tuple(class_of)[:3]}…: give the same classes in the same order')
     quality = {m: PanopticQuality(categories) for m in modes}
     pixels = {m: 0 for m in modes}
     for sample,look in pairs:
