@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'odise_world', 'split_set', 'demo_rows', 'write_names',
-           'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'odise_eval', 'score_files', 'given',
+           'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'odise_eval', 'given',
            'at_least_one', 'training_set', 'choose_on', 'recipe_of', 'learn', 'odise_train', 'odise_pretrain',
            'odise_demo']
 
@@ -172,6 +172,23 @@ def odise_segment(
     for s in sorted(result.segments_info, key=lambda s: -s['area']): print(f"{s['name']:20} {s['score']:.2f} {s['area']:8} px")
     print(f'{out}: {Path(image).stem}_panoptic.png, panoptic.json, panoptic/')
 
+# %% ../nbs/28_cli.ipynb #score-files
+def score_files(gt, gt_dir, pred, pred_dir, out):
+    "PQ of results on disk, as fractions, to the JSON file `out`."
+    import json
+    from odise.files import atomic
+    from odise.metrics import pq_from_files
+    missing = [name for name,o in dict(gt_dir=gt_dir, pred=pred, pred_dir=pred_dir).items() if not o]
+    if missing: raise ValueError(f"--gt also needs --{' and --'.join(missing)}")
+    quality = pq_from_files(gt, gt_dir, pred, pred_dir)
+    groups, each = quality.compute(), quality.per_class()
+    table = dict(groups['all'], things=groups['things'], stuff=groups['stuff'],
+                 per_class={c['id']: {k: float(v[i]) for k,v in each.items()} for i,c in enumerate(quality.categories)})
+    out = Path(out) if Path(out).suffix == '.json' else Path(out)/'pq.json'
+    folder_at(out.parent).mkdir(parents=True, exist_ok=True)
+    with atomic(out) as part: part.write_text(json.dumps(table, indent=1))
+    print(f"{out}: PQ {100*table['pq']:.2f}, SQ {100*table['sq']:.2f}, RQ {100*table['rq']:.2f}")
+
 # %% ../nbs/28_cli.ipynb #eval
 @call_parse
 @plain_errors
@@ -196,23 +213,7 @@ def odise_eval(
     print(pd.DataFrame(rows).to_string(index=False, float_format='%.1f'))
     print(f'{out}: report.csv, panoptic.json, panoptic/')
 
-def score_files(gt, gt_dir, pred, pred_dir, out):
-    "PQ of results on disk, as fractions, to the JSON file `out`."
-    import json
-    from odise.files import atomic
-    from odise.metrics import pq_from_files
-    missing = [name for name,o in dict(gt_dir=gt_dir, pred=pred, pred_dir=pred_dir).items() if not o]
-    if missing: raise ValueError(f"--gt also needs --{' and --'.join(missing)}")
-    quality = pq_from_files(gt, gt_dir, pred, pred_dir)
-    groups, each = quality.compute(), quality.per_class()
-    table = dict(groups['all'], things=groups['things'], stuff=groups['stuff'],
-                 per_class={c['id']: {k: float(v[i]) for k,v in each.items()} for i,c in enumerate(quality.categories)})
-    out = Path(out) if Path(out).suffix == '.json' else Path(out)/'pq.json'
-    folder_at(out.parent).mkdir(parents=True, exist_ok=True)
-    with atomic(out) as part: part.write_text(json.dumps(table, indent=1))
-    print(f"{out}: PQ {100*table['pq']:.2f}, SQ {100*table['sq']:.2f}, RQ {100*table['rq']:.2f}")
-
-# %% ../nbs/28_cli.ipynb #train
+# %% ../nbs/28_cli.ipynb #given
 def given(**values): # name=value
     "Only those that were given."
     return {k: v for k,v in values.items() if v is not None}
@@ -222,6 +223,7 @@ def at_least_one(**counts): # name=value
     for name,value in given(**counts).items():
         if value < 1: raise ValueError(f'--{name} {value} trains nothing: ask for at least 1')
 
+# %% ../nbs/28_cli.ipynb #train
 def training_set(
     data:str, n, supervision:str, # as `odise_train` takes them
 ):            # `PanopticDataset`, restricted to seen names if it is the world's
@@ -324,10 +326,9 @@ def odise_pretrain(
     from odise.pretrain import grow_clip, grow_unet, grow_vae
     from odise.world import world_root
     if what not in ('clip', 'vae', 'unet'): raise ValueError(f"{what!r}: choose 'clip', 'vae' or 'unet'")
-    out = folder_at(out)
     at_least_one(steps=steps, batch=batch, image_size=image_size)
     if 'WORLD_SIZE' in os.environ: dist.init_process_group('gloo')
-    checkpoint = checkpoint or world_root()/'pretrain'/f"{what}{image_size if what == 'clip' else ''}.safetensors"
+    out, checkpoint = folder_at(out), checkpoint or world_root()/'pretrain'/f"{what}{image_size if what == 'clip' else ''}.safetensors"
     options = dict(path=checkpoint, seed=seed, minutes=minutes, **given(steps=steps, batch=batch, lr=lr))
     if what == 'clip': run = grow_clip(out/'clip', image_size=image_size, **given(lock_at=lock_at), **options)
     elif what == 'vae': run = grow_vae(out/'ldm', **options)
@@ -337,7 +338,7 @@ def odise_pretrain(
         if first: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
     if first: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
 
-# %% ../nbs/28_cli.ipynb #demo
+# %% ../nbs/28_cli.ipynb #demo-list
 DEMO = [  # index in val, words
     (18, 'animal; plant; vehicle; ground'),
     (4, 'ladybug, lady beetle; apple; sunflower; carrot, orange root; sand'),
@@ -347,6 +348,7 @@ DEMO = [  # index in val, words
     (5, 'cactus; pig, piggy; book; dirt; night sky; farm tractor'),
 ]
 
+# %% ../nbs/28_cli.ipynb #demo
 @call_parse
 @plain_errors
 def odise_demo(
