@@ -126,7 +126,7 @@ MICRO = Recipe(
               queries=20, layers=3, ffn=384, groups=16),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
-    training=Training(steps=1200, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
+    training=Training(steps=800, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
                       captioner_steps=150, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
 
