@@ -353,7 +353,7 @@ DEMO = [  # index in val, words
 @plain_errors
 def odise_demo(
     out:Path=Path('data/demo'), # folder for pictures and table
-    model:str='label',          # 'label', 'caption' or a model folder
+    model:str='caption',          # 'label', 'caption' or a model folder
     n:int=500,                  # scenes of the evaluation split
 ):
     "Evaluate the embedded weights on the embedded world, draw six scenes with words of all kinds, and say where."
