@@ -323,6 +323,7 @@ def odise_pretrain(
     import os
     import torch.distributed as dist
     from odise.evaluate import add_rows
+    from odise.muon import ranks
     from odise.pretrain import grow_clip, grow_unet, grow_vae
     from odise.world import world_root
     if what not in ('clip', 'vae', 'unet'): raise ValueError(f"{what!r}: choose 'clip', 'vae' or 'unet'")
@@ -333,7 +334,7 @@ def odise_pretrain(
     if what == 'clip': run = grow_clip(out/'clip', image_size=image_size, **given(lock_at=lock_at), **options)
     elif what == 'vae': run = grow_vae(out/'ldm', **options)
     else: run = grow_unet(out/'ldm', out/'clip', **options)
-    first = os.environ.get('RANK', '0') == '0'
+    first = ranks()[0] == 0
     for rows in batched(dict(step=r['step'], loss=r['loss'], lr=r['lr']) for r in run):
         if first: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
     if first: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
@@ -353,7 +354,7 @@ DEMO = [  # index in val, words
 @plain_errors
 def odise_demo(
     out:Path=Path('data/demo'), # folder for pictures and table
-    model:str='caption',          # 'label', 'caption' or a model folder
+    model:str='caption',        # 'label', 'caption' or a model folder
     n:int=500,                  # scenes of the evaluation split
 ):
     "Evaluate the embedded weights on the embedded world, draw six scenes with words of all kinds, and say where."

@@ -17,7 +17,7 @@ def orthogonal(
     "Muon's Newton–Schulz iteration (Jordan 2024), gathered in the small square of `x`: the long side is touched twice only."
     wide = x if len(x) <= x.shape[1] else x.T
     wide = wide/(wide.norm() + 1e-7)
-    eye = torch.eye(len(wide))
+    eye = torch.eye(len(wide)).to(wide)
     square, total = wide @ wide.T, eye
     for _ in range(5):
         step = 3.4445*eye + 2.0315*square @ square - 4.775*square
@@ -28,7 +28,7 @@ def orthogonal(
 # %% ../nbs/21_muon.ipynb #processes
 def ranks()->tuple: # number of this process, number of processes
     "Alone, or one of several that torchrun started."
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 def sum_over_processes(
     tensors:list, # the same shapes in every process; each becomes the sum

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CLIP_CONFIG', 'VAE_CONFIG', 'UNET_CONFIG', 'SCHEDULER_CONFIG', 'EVERYDAY', 'contrastive_loss', 'text_forward',
            'clip_loss', 'build_clip', 'clip_optimisers', 'unet_optimisers', 'name_pictures', 'naming_accuracy', 'psnr',
-           'vae_loss', 'draw_steps', 'unet_loss', 'encode_all', 'web_set', 'tokens_of', 'grow_clip', 'grow_vae',
-           'web_latents', 'grow_unet', 'recognised']
+           'vae_loss', 'draw_steps', 'unet_loss', 'encode_all', 'web_file', 'web_captions', 'web_set', 'tokens_of',
+           'grow_clip', 'grow_vae', 'web_latents', 'grow_unet', 'recognised']
 
 # %% ../nbs/22_pretrain.ipynb #imports
 import copy, hashlib, json, os
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .clip import OPENAI_MEAN, OPENAI_STD, FrozenCLIP, load_folder, make_tokenizer, prune_bpe, save_bpe, save_clip
 from .ldm import FrozenLDM, quiet, read_part, save_parts
-from .muon import mean_gradients, muon_and_adamw, ranks
+from .muon import muon_and_adamw, ranks
 from .words import hf_tokenizer_files, text_tower_to_hf
 from .files import read_tensors, write_tensors
 from .train import batch_indices, cosine_schedule, flat_schedule, grow, param_groups, step_generator
@@ -209,11 +209,11 @@ EVERYDAY = '''a an photo of picture image drawing small two three four five six 
 food plant plants vehicle vehicles object objects ground sky water floor wall flower things thing stuff road street tree person man
 woman house table bed sofa bird horse cow sheep elephant giraffe zebra bear snake monkey bicycle motorcycle'''.split()
 
-def web_set(
+def web_file(
     n=48_000, # pairs
     seed=0,   # of the world
-)->tuple:     # images `n 3 H W` uint8, captions (five per picture)
-    "The *web* split in memory; drawn once, then read from the cache."
+)->Path:      # the pictures' array; their captions lie beside it
+    "The *web* split in the cache; drawn once."
     at = world_root()/f'web-{n}-{seed}.npy'
     if not at.exists():
         at.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,15 @@ def web_set(
         np.save(part, images)
         at.with_suffix('.json').write_text(json.dumps(captions))
         os.replace(part, at)
-    return torch.from_numpy(np.load(at)).permute(0, 3, 1, 2).contiguous(), json.loads(at.with_suffix('.json').read_text())
+    return at
+
+def web_captions(n=48_000, seed=0)->list: # five per picture
+    "What is said of the *web* split, without its pictures."
+    return json.loads(web_file(n, seed).with_suffix('.json').read_text())
+
+def web_set(n=48_000, seed=0)->tuple: # images `n 3 H W` uint8, captions (five per picture)
+    "The *web* split in memory."
+    return torch.from_numpy(np.load(web_file(n, seed))).permute(0, 3, 1, 2).contiguous(), web_captions(n, seed)
 
 # %% ../nbs/22_pretrain.ipynb #tokens-of
 def tokens_of(
@@ -302,15 +310,14 @@ def grow_unet(
     hf_tokenizer_files(Path(clip_folder)/'bpe.txt.gz', Path(folder)/'tokenizer')
     encoder = text_tower_to_hf(load_folder(clip_folder)[0], json.loads((Path(clip_folder)/'open_clip_config.json').read_text())['model_cfg']).requires_grad_(False)
     with quiet(): tokenizer = CLIPTokenizer.from_pretrained(Path(folder)/'tokenizer')
-    vae, captions, scheduler = read_part(AutoencoderKL, Path(folder)/'vae'), web_set(n)[1], DDIMScheduler(**SCHEDULER_CONFIG)
+    vae, captions, scheduler = read_part(AutoencoderKL, Path(folder)/'vae'), web_captions(n), DDIMScheduler(**SCHEDULER_CONFIG)
     latents = web_latents(vae, Path(folder)/'vae', n)
     padded = lambda strings: tokenizer(strings, padding='max_length', truncation=True, return_tensors='pt').input_ids
     unet = read_part(UNet2DConditionModel, Path(folder)/'unet') if shipped else UNet2DConditionModel(**UNET_CONFIG)
     unet = unet.train().to(memory_format=torch.channels_last)
     average, tokens, empty = copy.deepcopy(unet), tokens_of(padded, captions), padded([''])
     loss = lambda s: unet_loss(s, unet, latents, tokens, encoder, empty, scheduler.alphas_cumprod, batch, seed)
-    yield from grow(loss, dict(model=unet, ema=average), unet_optimisers(unet, lr), path, steps, lambda s: flat_schedule(s, steps), minutes,
-                    mean_gradients=mean_gradients, write=ranks()[0] == 0)
+    yield from grow(loss, dict(model=unet, ema=average), unet_optimisers(unet, lr), path, steps, lambda s: flat_schedule(s, steps), minutes)
     if ranks()[0]: return
     average = average.eval().to(memory_format=torch.contiguous_format)
     save_parts(folder, vae=vae.half(), unet=average.half(), text_encoder=encoder.half(), tokenizer=tokenizer, scheduler=scheduler)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .files import read_tensors, write_tensors
-from .muon import muon_and_adamw
+from .muon import mean_gradients, muon_and_adamw, ranks
 from .model import fit_size, odise_losses, trainable
 from .text import draw_words, noun_phrases
 
@@ -130,7 +130,6 @@ def train_steps(
     steps:int,      # where the run ends
     start=0,        # where it begins (after a resume)
     max_norm=None,  # global L2 clip, `None` for none
-    mean_gradients=None, # `params ->` average them over processes
 ):                  # yields `dict(step, loss, lr, grad_norm, **terms)` after each step
     "Yield one row of losses per optimiser step; a loss or gradient that is not finite ends the run before it does harm."
     for group in (g for opt in opts for g in opt.param_groups): group.setdefault('initial_lr', group['lr'])
@@ -141,7 +140,7 @@ def train_steps(
         terms = loss_of(step)
         loss = total_loss(step, terms)
         loss.backward()
-        if mean_gradients: mean_gradients(params)
+        mean_gradients(params)   # over processes, if there are several
         norm = nn.utils.clip_grad_norm_(params, max_norm if max_norm else math.inf)
         if not torch.isfinite(norm): raise FloatingPointError(f'step {step}: the losses {[*terms]} are finite, their gradient is not; look at this batch')
         for opt in opts: opt.step()
@@ -225,20 +224,18 @@ def grow(
     minutes=None,  # stop after so long, to go on later
     every=120.,    # seconds between checkpoints
     max_norm=1.,
-    mean_gradients=None, # over processes, before clipping
-    write=True,    # is this the process that keeps checkpoints?
 ):                 # yields rows
     "Train with a progress bar and atomic checkpoints; started again, it goes on where it was."
-    start,begun,saved = 0,time.time(),time.time()
+    start,begun,saved,first = 0,time.time(),time.time(),ranks()[0] == 0
     if Path(path).exists(): start = load_checkpoint(path, models, opts)['step']
     params = [p for g in opts for group in g.param_groups for p in group['params']]
-    bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None if write else True)
-    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm, mean_gradients):
+    bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None if first else True)
+    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm):
         if 'ema' in models: ema_update(models['ema'], models['model'], row['step'])
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         late = minutes and time.time() - begun > 60*minutes
-        if write and (time.time() - saved > every or late or row['step'] == steps - 1):
+        if first and (time.time() - saved > every or late or row['step'] == steps - 1):
             save_checkpoint(path, models, opts, step=row['step'] + 1)
             saved = time.time()
         yield row
