@@ -82,6 +82,10 @@ class Look:
     padded:tuple        # height and width of the canvas
     size:tuple          # height and width of the picture on it
 
+    def masks(self): # `q H W` logits
+        "The masks at the picture's own size; made anew each time, for they are large."
+        return resize_masks(self.pred_masks, self.padded, self.size, self.image.shape[-2:])
+
 # %% ../nbs/19_model.ipynb #result
 @dataclass(frozen=True)
 class Result:
@@ -115,9 +119,10 @@ def panoptic_result(
     probs:Tensor,          # `q k+1` class probabilities of the look's queries
     object_threshold=0.,   # a query needs a score above this
     overlap_threshold=0.8, # share of its own mask that a segment must win
+    masks=None,            # `look.masks()`, if they are there already
 )->Result:
     "Lay the named masks out at the picture's own size."
-    masks = resize_masks(look.pred_masks, look.padded, look.size, look.image.shape[-2:])
+    masks = look.masks() if masks is None else masks
     panoptic, segments = panoptic_inference(probs, masks, vocabulary.isthing, object_threshold, overlap_threshold)
     for s in segments: s.update(name=vocabulary.labels[s['category']], category_id=vocabulary.ids[s['category']])
     return Result(look, vocabulary, probs, masks, panoptic, segments)
@@ -153,15 +158,19 @@ class Naming:
         return torch.cat([logits, cosine_logits(mask_embed, head(head.null_embed), scale)], -1) if null else logits
 
     @torch.no_grad()
-    def probabilities(self, look, vocabulary, mode='fused'):
-        "`q k+1` class probabilities: the diffusion classifier, CLIP, or both (fact sheet §6)."
-        vocabulary = self.read(vocabulary)
+    def opinions(self, look, vocabulary):
+        "Of a `Vocabulary`, before anything is weighed: diffusion and CLIP logits `1 q k`, probability of nothing `1 q`."
         label = self.text_head.null_embed is not None
         logits = self.text_logits(look.mask_embed[None], vocabulary, null=label)
         p_background = background_probability(logits if label else look.object_logits[None])
         text = self.clip.embed_text(prompt(vocabulary.strings))
         clip = max_over_synonyms(cosine_logits(look.clip_embed[None], text, self.clip.logit_scale), vocabulary.class_of, len(vocabulary))
-        return class_probabilities(logits[..., :len(vocabulary)], clip, p_background, vocabulary.seen, self.alpha, self.beta, mode)[0]
+        return logits[..., :len(vocabulary)], clip, p_background
+
+    def probabilities(self, look, vocabulary, mode='fused'):
+        "`q k+1` class probabilities: the diffusion classifier, CLIP, or both (fact sheet §6)."
+        vocabulary = self.read(vocabulary)
+        return class_probabilities(*self.opinions(look, vocabulary), vocabulary.seen, self.alpha, self.beta, mode)[0]
 
     def name(self, look, vocabulary, mode='fused', **thresholds):
         "The cheap part, as often as you like: a `Look` and names → `Result`; thresholds as in `panoptic_result`."

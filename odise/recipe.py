@@ -206,13 +206,15 @@ def build(
     h, f, i = recipe.head, recipe.fusion, recipe.images
     eye = build_eye(recipe.eye, ldm, clip)
     label = recipe.supervision != 'caption'
-    return cls(
+    model = cls(
         eye, Pyramid(eye.channels, eye.strides, h.pyramid, h.bottleneck, h.groups, max(h.strides)),
         PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn, h.groups),
         MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
         f.object_threshold, f.overlap_threshold)
+    model.recipe = recipe   # what `save_pretrained` writes
+    return model
 
 # %% ../nbs/20_recipe.ipynb #full-giants
 def full_giants_on_meta()->tuple: # `FrozenLDM`, `FrozenCLIP`
@@ -267,9 +269,7 @@ def load_model(
     "Rebuild what `save_model` wrote; a tensor that is missing, unknown or of another shape is named."
     folder = data_path('micro', folder) if folder in ('label', 'caption') else Path(folder)
     config = read_config(folder)
-    recipe = recipe_from(config['recipe'])
-    model = build(recipe, config['training_names'], ldm, clip, cls)
-    model.recipe = recipe   # what `save_pretrained` writes again
+    model = build(recipe_from(config['recipe']), config['training_names'], ldm, clip, cls)
     tensors,_ = read_tensors(folder/'model.safetensors')
     ours = trainable(model)
     wrong = [f'{k} is missing' for k in ours.keys() - tensors.keys()] + [f'{k} is unknown' for k in tensors.keys() - ours.keys()]
