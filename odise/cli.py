@@ -268,9 +268,12 @@ def learn(
     "Train; a run that was stopped goes on from its checkpoint."
     from dataclasses import asdict
     from odise.evaluate import add_rows
-    from odise.train import fit, remember
+    from odise.files import read_tensors
+    from odise.train import fit, remember, same_run
+    checkpoint, facts = out/'checkpoint.safetensors', asdict(recipe) | dict(data=dict(pictures=len(dataset), first=dataset.records[0]['file_name']))
+    if checkpoint.exists(): same_run(checkpoint, read_tensors(checkpoint)[1], facts)   # before anything is prepared
     memory, done = remember(model, dataset, captions=recipe.supervision != 'label'), recipe.training.steps
-    run = fit(model, memory, out/'checkpoint.safetensors', recipe.supervision, minutes=minutes, **asdict(recipe.training))
+    run = fit(model, memory, checkpoint, recipe.supervision, minutes=minutes, facts=facts, **asdict(recipe.training))
     for rows in batched({k: row[k] for k in ('step', 'loss', 'lr', 'grad_norm')} for row in run):
         add_rows(out/'losses.csv', rows, ['step'])
         done = rows[-1]['step'] + 1

@@ -9,6 +9,7 @@ __all__ = ['MODES', 'iter_looks', 'name_groups', 'weighed', 'score', 'count_scen
 # %% ../nbs/23_evaluate.ipynb #imports
 from itertools import product
 from pathlib import Path
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -137,10 +138,10 @@ def choose_fusion(
     model,       # `ODISE`; its alpha and beta are set to the best
     pairs,       # of (sample, look) of the *dev* split
     categories,  # COCO categories
-    alphas=(0., .1, .2, .3, .4, .5, .7), betas=(.3, .5, .6, .7, .8, .9, 1.),
+    alphas=(0., .2, .4, .5, .6, .7, .8, .9), betas=(.5, .7, .9, .95, 1.),
     **options,
 )->list:         # rows `alpha, beta, pq_seen, pq_novel, pq`
-    "Try every pair of shares; keep the one with the best mean of seen and novel PQ."
+    "Try every pair of shares; keep the one with the best harmonic mean of seen and novel PQ."
     shares, groups = list(product(alphas, betas)), name_groups(model.read(categories))
     counts = sum(fusion_counts(model, pairs, categories, shares, **options))
     if np.ndim(counts) == 0: raise ValueError('no pictures to choose on: give pairs of (sample, look)')
@@ -148,7 +149,8 @@ def choose_fusion(
     for (alpha,beta),c in zip(shares, counts):
         pq = {name: 100*group['pq'] for name,group in quality_of(c, categories).compute(groups).items()}
         rows.append(dict(alpha=alpha, beta=beta, pq_seen=pq['seen'], pq_novel=pq['novel'], pq=pq['all']))
-    best = max(rows, key=lambda r: np.nansum([r['pq_seen'], r['pq_novel']]))   # a group may be empty
+    of_both = lambda r: harmonic_mean([r[k] for k in ('pq_seen', 'pq_novel') if not np.isnan(r[k])] or [0.])   # a group may be empty
+    best = max(rows, key=of_both)
     model.alpha, model.beta = best['alpha'], best['beta']
     return rows
 

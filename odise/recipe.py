@@ -72,6 +72,7 @@ class Fusion:
     object_threshold:float=0.
     overlap_threshold:float=0.8
     cover:float|None=None # share of a CLIP patch a mask must fill; None: one pixel, as published
+    windows:bool=False   # CLIP's second look is at square windows; False: at the whole, squashed, as published
 
 # %% ../nbs/20_recipe.ipynb #images
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Training:
     n_points:int=12_544
     dense:bool=False     # compare every mask pixel instead of points
     words:int=8          # phrases per caption
+    canvases:tuple=(1,)  # pictures side by side on a canvas, in turn from step to step
     captioner_steps:int|None=None # after so many steps the captioner rests and features are cached; None: never
     seed:int=42
 
@@ -123,11 +125,11 @@ MICRO = Recipe(
     eye=Eye(ldm='micro', clip='micro', clip_weights='',
             vae_taps=VAE_TAPS, unet_taps=tuple(f'unet.up_blocks.{i}.resnets.1' for i in range(3))),
     head=Head(strides=(2, 4, 8, 16), pyramid=96, bottleneck=32, d=96, heads=4, pixel_layers=2, pixel_ffn=192,
-              queries=20, layers=3, ffn=384, groups=16),
-    fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9),
+              queries=40, layers=3, ffn=384, groups=16),
+    fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9, windows=True),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
-    training=Training(steps=800, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
-                      captioner_steps=150, seed=0))
+    training=Training(steps=600, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
+                      canvases=(1, 2, 1, 4), captioner_steps=100, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
 
 # %% ../nbs/20_recipe.ipynb #variants
@@ -212,7 +214,7 @@ def build(
         MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
-        f.object_threshold, f.overlap_threshold)
+        f.object_threshold, f.overlap_threshold, f.windows)
     model.recipe = recipe   # what `save_pretrained` writes
     return model
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NORMS', 'LEARNED', 'param_groups', 'step_schedule', 'cosine_schedule', 'flat_schedule', 'schedule_of',
            'step_generator', 'batch_indices', 'total_loss', 'train_steps', 'flatten_state', 'restore_state',
-           'save_checkpoint', 'load_checkpoint', 'ema_update', 'grow', 'Memory', 'on_canvas', 'remember',
-           'rest_captioner', 'batch_loss', 'optimisers', 'fit']
+           'save_checkpoint', 'same_run', 'load_checkpoint', 'ema_update', 'grow', 'Memory', 'on_canvas', 'remember',
+           'rest_captioner', 'side_by_side', 'batch_loss', 'optimisers', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
 import math, time
@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from .files import read_tensors, write_tensors
 from .muon import mean_gradients, muon_and_adamw, ranks
 from .model import fit_size, odise_losses, trainable
+from .recipe import differs
 from .text import draw_words, noun_phrases
 
 # %% ../nbs/21_train.ipynb #groups
@@ -185,13 +186,24 @@ def save_checkpoint(
     for name,model in models.items(): tensors |= {f'{name}.{k}': p for k,p in trainable(model).items()}
     write_tensors(path, tensors, meta | dict(optimisers=[type(o).__name__ for o in opts]))
 
+def same_run(
+    path, meta:dict, # a checkpoint and what it says of itself
+    facts,           # of the run that wants to go on; None: not asked
+):
+    "A run goes on under its own facts only; others are refused line by line."
+    apart = differs(meta['facts'], facts) if facts and meta.get('facts') else {}
+    lines = [f'{k} was {a}, is {b}' for k,(a,b) in apart.items()]
+    if lines: raise ValueError(f"{path} belongs to another run: {'; '.join(lines)}; give the old values, or another place")
+
 def load_checkpoint(
     path,         # `.safetensors` file
     models:dict,  # name → module, as saved
     opts:list,    # optimisers, as saved
-)->dict:          # the facts
-    "Put weights and moments back; returns what else was kept."
+    facts=None,   # what decides the run; a file that was written under other facts is refused
+)->dict:          # what else was kept
+    "Put weights and moments back."
     tensors,meta = read_tensors(path)
+    same_run(path, meta, facts)
     ours = {f'{name}.{k}': p for name,model in models.items() for k,p in trainable(model).items()}
     wrong = [f'{k} of shape {tuple(p.shape)}' for k,p in ours.items() if k not in tensors or tensors[k].shape != p.shape]
     kinds = [type(o).__name__ for o in opts]
@@ -224,10 +236,11 @@ def grow(
     minutes=None,  # stop after so long, to go on later
     every=120.,    # seconds between checkpoints
     max_norm=1.,
+    facts=None,    # what decides the run: kept in the file, and compared when the run goes on
 ):                 # yields rows
     "Train with a progress bar and atomic checkpoints; started again, it goes on where it was."
     start,begun,saved,first = 0,time.time(),time.time(),ranks()[0] == 0
-    if Path(path).exists(): start = load_checkpoint(path, models, opts)['step']
+    if Path(path).exists(): start = load_checkpoint(path, models, opts, facts)['step']
     params = [p for g in opts for group in g.param_groups for p in group['params']]
     bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None if first else True)
     for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm):
@@ -236,7 +249,7 @@ def grow(
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         late = minutes and time.time() - begun > 60*minutes
         if first and (time.time() - saved > every or late or row['step'] == steps - 1):
-            save_checkpoint(path, models, opts, step=row['step'] + 1)
+            save_checkpoint(path, models, opts, step=row['step'] + 1, facts=facts)
             saved = time.time()
         yield row
         if late: return
@@ -298,19 +311,33 @@ def rest_captioner(
     p |= {f'unet.{i}': torch.cat(maps) for i,maps in enumerate(zip(*parts))}
     eye.frozen = True
 
+# %% ../nbs/21_train.ipynb #wide
+def side_by_side(
+    targets:list,   # per picture `labels` `n`, `masks` `n H W`, all of one size
+    isthing:Tensor, # `k` bool: things stay apart, stuff of one name becomes one
+)->dict:            # `labels`, `masks` `m H w·W`
+    "The truth of a canvas on which pictures stand in a row."
+    labels, width = torch.cat([t['labels'] for t in targets]), targets[0]['masks'].shape[-1]
+    places = [(i*width, (len(targets) - 1 - i)*width) for i in range(len(targets))]
+    masks = torch.cat([F.pad(t['masks'], place) for t,place in zip(targets, places)])
+    keep = [i for i,c in enumerate(labels) if isthing[c] or not (labels[:i] == c).any()]
+    merged = [masks[i] if isthing[labels[i]] else masks[labels == labels[i]].any(0) for i in keep]
+    return dict(labels=labels[keep], masks=torch.stack(merged) if merged else masks)
+
 # %% ../nbs/21_train.ipynb #batch-loss
 def batch_loss(
-    step:int, model, memory:Memory, batch:int, seed:int, supervision='label', n_points=12544, dense=False, words=8,
+    step:int, model, memory:Memory, batch:int, seed:int, supervision='label', n_points=12544, dense=False, words=8, canvases=(1,),
 )->dict: # weighted terms
     "The losses of step `step`: a function of the weights, the memory, the seed and nothing else."
-    rows = batch_indices(len(memory.targets), batch, seed, step).tolist()
+    rows, rng = batch_indices(len(memory.targets), batch, seed, step).tolist(), np.random.default_rng([seed, step])
     at = [r*memory.windows + w for r in rows for w in range(memory.windows)]
-    outputs = model({k: v[at].float() for k,v in memory.prepared.items()}, memory.size)
-    targets, drawn, valid = [memory.targets[r] for r in rows], None, None
+    wide = math.gcd(canvases[step % len(canvases)], batch) if memory.windows == 1 else 1   # pictures of several windows are wide already
+    outputs = model({k: v[at].float() for k,v in memory.prepared.items()}, (memory.size[0], wide*memory.size[1]))
+    groups, drawn, valid = [rows[i:i + wide] for i in range(0, batch, wide)], None, None
+    targets = [side_by_side([memory.targets[r] for r in group], model.training_names.isthing) for group in groups]
     if supervision != 'label':
         if not memory.phrases: raise ValueError(f'supervision={supervision!r} needs phrases: make the memory with remember(…, captions=True)')
-        rng = np.random.default_rng([seed, step])
-        phrases = [memory.phrases[r][rng.integers(len(memory.phrases[r]))] for r in rows]
+        phrases = [[word for r in group for word in memory.phrases[r][rng.integers(len(memory.phrases[r]))]] for group in groups]
         drawn, valid = zip(*(draw_words(p, words, rng) for p in phrases))
         valid = torch.tensor(valid)
     return odise_losses(model, outputs, targets, drawn, valid, step_generator(seed, step, 2), n_points, dense)
@@ -335,15 +362,15 @@ def fit(
     memory:Memory,  # stays as it is: it serves the next model, too
     path,           # checkpoint file; if there is one, the run goes on from it
     supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03, optimiser='adamw',
-    n_points=12544, dense=False, words=8, captioner_steps=None, seed=0, minutes=None, every=120.,
+    n_points=12544, dense=False, words=8, canvases=(1,), captioner_steps=None, seed=0, minutes=None, every=120., facts=None,
 ):                  # yields rows
     "Train by a recipe's values; a captioner that rests after `captioner_steps` saves the U-Net for the steps that follow."
     models, opts = dict(model=model.train()), optimisers(model, optimiser, lr, weight_decay)
     memory, eye, begun = replace(memory, prepared=dict(memory.prepared)), model.backbone, time.time()
-    loss = lambda s: batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words)
+    loss = lambda s: batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases)
     factor = schedule_of(schedule, steps, warmup)
     left = lambda: minutes and max(minutes - (time.time() - begun)/60, 1e-9)
-    run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm)
+    run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm, facts)
     live = 'latent' in memory.prepared   # the U-Net's features are not kept yet
     turn = 0 if not live or eye.frozen else steps if captioner_steps is None else min(steps, captioner_steps)
     last = turn - 1
