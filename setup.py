@@ -11,7 +11,7 @@ ini.read(here/'settings.ini', encoding='utf-8')
 cfg = ini['DEFAULT']
 words = lambda key: shlex.split(cfg.get(key, ''))
 
-# `data/micro`, `data/world`, `data/labels` live at the top of the checkout; in a wheel they are `odise/data/...`.
+# `data/micro`, `data/world`, `data/labels` and `data/weights.json` live at the top of the checkout; in a wheel they are `odise/data/...`.
 folders = {'odise.data': 'data'}
 for top in ('micro', 'world', 'labels'):
     for folder in [here/'data'/top, *(here/'data'/top).rglob('*')]:
@@ -24,7 +24,7 @@ setup(
     keywords=cfg['keywords'], classifiers=['Programming Language :: Python :: 3'],
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']) + list(folders),
-    package_dir=folders, package_data={name: ['*'] for name in folders if name != 'odise.data'},
+    package_dir=folders, package_data={name: ['*'] for name in folders} | {'odise.data': ['weights.json']},
     install_requires=words('requirements'), extras_require={'dev': words('dev_requirements')},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
