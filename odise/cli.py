@@ -6,7 +6,7 @@
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'odise_world', 'split_set', 'demo_rows', 'write_names',
            'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'odise_eval', 'given',
            'at_least_one', 'training_set', 'choose_on', 'recipe_of', 'learn', 'odise_train', 'odise_pretrain',
-           'odise_demo']
+           'odise_convert', 'odise_demo']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -264,6 +264,7 @@ def learn(
     model, recipe, dataset, # `ODISE`, its recipe, what to learn from
     out:Path,     # folder for checkpoint.safetensors and losses.csv
     minutes=None, # stop after so long
+    every=120.,   # seconds between checkpoints
 )->int:           # steps done by now
     "Train; a run that was stopped goes on from its checkpoint."
     from dataclasses import asdict
@@ -273,7 +274,7 @@ def learn(
     checkpoint, facts = out/'checkpoint.safetensors', asdict(recipe) | dict(data=dict(pictures=len(dataset), first=dataset.records[0]['file_name']))
     if checkpoint.exists(): same_run(checkpoint, read_tensors(checkpoint)[1], facts)   # before anything is prepared
     memory, done = remember(model, dataset, captions=recipe.supervision != 'label'), recipe.training.steps
-    run = fit(model, memory, checkpoint, recipe.supervision, minutes=minutes, facts=facts, **asdict(recipe.training))
+    run = fit(model, memory, checkpoint, recipe.supervision, minutes=minutes, every=every, facts=facts, **asdict(recipe.training))
     for rows in batched({k: row[k] for k in ('step', 'loss', 'lr', 'grad_norm')} for row in run):
         add_rows(out/'losses.csv', rows, ['step'])
         done = rows[-1]['step'] + 1
@@ -292,6 +293,7 @@ def odise_train(
     queries:int=None,      # masks to propose
     short_side:int=None,   # pixels of the shorter side
     minutes:float=None,    # stop after so long; the same command goes on
+    every:float=120.,      # seconds between checkpoints
     ldm:str='micro', clip:str='micro', # giants: 'micro' or folders
     choose:str=None,       # split or folder on which alpha and beta are chosen; 'dev' after training on the world
 ):
@@ -302,7 +304,7 @@ def odise_train(
     recipe = recipe_of(supervision, ldm, clip, queries, short_side, steps=steps, batch=batch, lr=lr, seed=seed, captioner_steps=captioner_steps)
     torch.manual_seed(seed)
     model = build(recipe, dataset.categories)
-    done = learn(model, recipe, dataset, out, minutes)
+    done = learn(model, recipe, dataset, out, minutes, every)
     whole, facts = done == recipe.training.steps, dict(steps=done, seconds=round(time.time() - begun), data=data)
     save_model(model, recipe, out, **facts)
     if where := choose or ('dev' if data == 'train' and whole else None):
@@ -341,6 +343,22 @@ def odise_pretrain(
     for rows in batched(dict(step=r['step'], loss=r['loss'], lr=r['lr']) for r in run):
         if first: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
     if first: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
+
+# %% ../nbs/28_cli.ipynb #convert
+@call_parse
+@plain_errors
+def odise_convert(
+    checkpoint:Path,  # released file, .pth
+    out:Path,         # folder for the model
+    names:str=None,   # what it was trained with: label file or COCO JSON; OpenSeg's list in ODISE_HOME, else the kit's, by default
+    half:bool=False,  # store in half precision
+):
+    "Turn a released ODISE checkpoint into a model folder."
+    import torch
+    from odise.hub import convert, parts_of
+    model = convert(checkpoint, folder_at(out), names, dtype=torch.float16 if half else torch.float32)
+    for part,n in parts_of(model).items(): print(f'{part:16}{n:12,}')
+    print(f"{out}: config.json, model.safetensors, README.md; {len(model.training_names)} training names from {model.facts['names']}")
 
 # %% ../nbs/28_cli.ipynb #demo-list
 DEMO = [  # index in val, words
