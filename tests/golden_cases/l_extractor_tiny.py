@@ -1,10 +1,8 @@
 "Golden case `l_extractor_tiny`: latents, U-Net output and eight taps of a tiny latent diffusion model under published LDM names."
-import json, re, zlib
+import re
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from odise.mend import mend_torchvision
 mend_torchvision()
@@ -14,6 +12,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from odise.captioner import EmptyCaptioner, ImplicitCaptioner
 from odise.features import unet_features, vae_features
 from odise.ldm import FrozenLDM
+from e_maskclip import tiny_clip
+from reference import Reference, recipe_value
 
 # ------------------------------------------------------------------ published names → diffusers names
 RESNET = {'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj',
@@ -69,19 +69,11 @@ def ldm_key_map(keys, layers, levels):
 
 
 # ------------------------------------------------------------------ the recipe's weights in our modules
-def value(key, shape, gain=1.):
-    "The weight that the recipe gives to `key`."
-    v = np.random.RandomState(zlib.crc32(key.encode()) & 0xffffffff).standard_normal(shape).astype(np.float32)
-    if v.ndim >= 2: return torch.from_numpy(v*np.float32(gain/np.sqrt(np.prod(shape[1:]))))
-    if v.ndim == 1: return torch.from_numpy(1 + np.float32(0.1)*v if key.endswith('weight') else np.float32(0.1)*v)
-    return None
-
-
 def fill(modules, shapes, layers, levels):
     "Give every part of the model its weights; complain about any name left over."
     states = {part: {} for part in modules}
     for key,(part, name) in ldm_key_map((k.removeprefix('sd.') for k in shapes), layers, levels).items():
-        states[part][name] = value('sd.' + key, shapes['sd.' + key])
+        states[part][name] = recipe_value('sd.' + key, shapes['sd.' + key])
     for part,module in modules.items():
         own, state = module.state_dict(), states[part]
         if part == 'text' and not any(k.startswith('text_model.') for k in own):
@@ -93,8 +85,8 @@ def fill(modules, shapes, layers, levels):
     return modules
 
 
-def build_ldm(config, shapes, window):
-    "The tiny model of the README as diffusers and transformers modules."
+def ldm_parts(config):
+    "The tiny model of the README as fresh diffusers and transformers modules."
     u, v, t = config['sd']['unet'], config['sd']['vae'], config['hf_text']
     attends = [2**i in u['attention_resolutions'] for i in range(len(u['channel_mult']))]
     unet = UNet2DConditionModel(
@@ -107,12 +99,18 @@ def build_ldm(config, shapes, window):
         in_channels=v['in_channels'], out_channels=v['out_ch'], latent_channels=v['z_channels'], layers_per_block=v['num_res_blocks'],
         block_out_channels=[v['ch']*m for m in v['ch_mult']], down_block_types=['DownEncoderBlock2D']*len(v['ch_mult']),
         up_block_types=['UpDecoderBlock2D']*len(v['ch_mult']), scaling_factor=config['sd']['scale_factor'])
-    modules = fill(dict(unet=unet, vae=vae, text=CLIPTextModel(CLIPTextConfig(**t)).eval()), shapes, u['num_res_blocks'], len(v['ch_mult']))
+    return dict(unet=unet, vae=vae, text=CLIPTextModel(CLIPTextConfig(**t)).eval())
+
+
+def build_ldm(config, shapes, window):
+    "The tiny model with the recipe's weights; `shapes`: of its parameters under published names."
+    t = config['hf_text']
+    modules = fill(ldm_parts(config), shapes, config['sd']['unet']['num_res_blocks'], len(config['sd']['vae']['ch_mult']))
     schedule = DDIMScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule='scaled_linear')
     ids = torch.full((1, t['max_position_embeddings']), t['eos_token_id'])
     ids[0, 0] = t['bos_token_id']
     with torch.no_grad(): empty = modules['text'](input_ids=ids).last_hidden_state
-    return FrozenLDM(vae, unet, empty, schedule.alphas_cumprod, config['sd']['scale_factor'], window)
+    return FrozenLDM(modules['vae'], modules['unet'], empty, schedule.alphas_cumprod, config['sd']['scale_factor'], window)
 
 
 def build_captioner(ldm, shapes, config):
@@ -120,7 +118,7 @@ def build_captioner(ldm, shapes, config):
     prefix = 'odise.backbone.feature_extractor.'
     time_dim = shapes[prefix + 'alpha_cond_time_embed'][0]
     captioner = ImplicitCaptioner(ldm.empty, clip_dim=config['clip']['embed_dim'], time_dim=time_dim)
-    captioner.load_state_dict({k.removeprefix(prefix): value(k, s) for k,s in shapes.items() if k.startswith(prefix)}, strict=False)
+    captioner.load_state_dict({k.removeprefix(prefix): recipe_value(k, s) for k,s in shapes.items() if k.startswith(prefix)}, strict=False)
     return captioner
 
 
@@ -132,46 +130,41 @@ def taps(layers, levels):
     return vae, unet, [f'vae.decoder.up_blocks.{i}.resnets.{layers}' for i in range(2)]
 
 
+def thin(ours, theirs):
+    "Large maps are stored with their first channels, images with every few pixels."
+    if ours.shape == theirs.shape: return ours
+    steps = [1, 1, *(-(-a//b) for a,b in zip(ours.shape[2:], theirs.shape[2:]))]
+    return ours[tuple(slice(None, None, s) for s in steps)][:, :theirs.shape[1]]
+
+
 def check(folder):
-    "name → largest relative error against the case; raises where the tolerance is broken."
-    meta, data = json.loads((Path(folder)/'README.json').read_text()), load_file(Path(folder)/'data.safetensors')
-    config, errors = meta['config'], {}
-    rtol, atol = [float(x) for x in re.findall(r'[ar]tol ([\de-]+)', meta['tolerance'])]
-    size = meta['shared_noise']['shape_sha256'][0][-1]
-    ldm = build_ldm(config, meta['keys']['sd'], size*2**(len(config['sd']['vae']['ch_mult']) - 1))
+    "Largest error per tensor, relative to the tolerance's scale; raises where one is too large."
+    reference = Reference(folder)
+    data, config = reference.data, reference.info['config']
+    size = reference.info['shared_noise']['shape_sha256'][0][-1]
+    ldm = build_ldm(config, reference.info['keys']['sd'], size*2**(len(config['sd']['vae']['ch_mult']) - 1))
+    clip, captioner = tiny_clip(config['clip']), build_captioner(ldm, reference.info['keys_trainable'], config)
     encoder, unet, decoder = taps(config['sd']['unet']['num_res_blocks'], len(config['sd']['vae']['ch_mult']))
 
-    def compare(name, ours, subset=False):
-        theirs = data[name].to(ours.dtype)
-        if ours.shape != theirs.shape: ours = thin(ours, theirs)
-        torch.testing.assert_close(ours.detach(), theirs, rtol=rtol, atol=atol, msg=lambda m: f'{name}: {m}')
-        errors[name] = ((ours - theirs).abs().max()/theirs.abs().max().clamp(min=1e-12)).item()
+    def compare(name, ours): reference.same(name, thin(ours.detach().to(data[name].dtype), data[name]))
 
-    def thin(ours, theirs):
-        "Large maps are stored with their first channels, images with every few pixels."
-        steps = [1, 1, *(a//b for a,b in zip(ours.shape[2:], theirs.shape[2:]))]
-        return ours[tuple(slice(None, None, s) for s in steps)][:, :theirs.shape[1]]
+    def features(run, image, *told):
+        maps, latent = vae_features(ldm, image, encoder + decoder)
+        for i,ours in enumerate(maps[:2] + unet_features(ldm, latent, unet, *told) + maps[2:]): compare(f'{run}_feat_{i}', ours)
+        return latent
 
     compare('uncond_inputs', ldm.empty)
     compare('shared_noise_first8', ldm.noise.flatten()[:8])
     compare('sqrt_alphas_cumprod_0', ldm.alphas_cumprod[0].sqrt())
     compare('sqrt_one_minus_0', (1 - ldm.alphas_cumprod[0]).sqrt())
-    for run in ('64', '128x64'):
-        image, cond, bias = data[f'{run}_image'], data[f'{run}_cond_inputs'], data[f'{run}_cond_emb']
-        maps, latent = vae_features(ldm, image, encoder + decoder)
-        told = unet_features(ldm, latent, unet, cond, bias)
+    runs = sorted(k.removesuffix('_image') for k in data if k.endswith('_image'))
+    for run in runs:
+        image, (cond, bias) = data[f'{run}_image'], captioner(clip.embed_image(data[f'{run}_image']))
+        for name,ours in dict(cond_inputs=cond, cond_emb=bias).items(): compare(f'{run}_{name}', ours)
+        latent = features(run, image, cond, bias)
         noisy = ldm.add_noise(latent, 0)
         for name,ours in dict(latent=latent, noisy_latent=noisy).items(): compare(f'{run}_{name}', ours)
         with torch.no_grad(): compare(f'{run}_unet_out', ldm.denoise(noisy, 0, cond, bias[:, 0]))
         with torch.no_grad(): compare(f'{run}_decoded', ldm.vae.decode(latent/ldm.scaling_factor).sample)
-        for i,ours in enumerate(maps[:2] + told + maps[2:]): compare(f'{run}_feat_{i}', ours)
-    image = data['64_image']
-    maps, latent = vae_features(ldm, image, encoder + decoder)
-    told = unet_features(ldm, latent, unet, *EmptyCaptioner(ldm.empty)(image.new_zeros(1, 1)))
-    for i,ours in enumerate(maps[:2] + told + maps[2:]): compare(f'plain64_feat_{i}', ours)
-    return errors
-
-
-if __name__ == '__main__':
-    import sys
-    for name,error in check(Path(sys.argv[1])).items(): print(f'{name:24s} {error:.1e}')
+        if f'plain{run}_feat_0' in data: features(f'plain{run}', image, *EmptyCaptioner(ldm.empty)(image.new_zeros(len(image), 1)))
+    return reference.errors
