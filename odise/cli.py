@@ -6,7 +6,7 @@
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'odise_world', 'split_set', 'demo_rows', 'write_names',
            'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'odise_eval', 'given',
            'at_least_one', 'training_set', 'choose_on', 'recipe_of', 'learn', 'odise_train', 'odise_pretrain',
-           'odise_convert', 'odise_demo']
+           'odise_convert', 'odise_demo', 'odise_datasets']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -14,7 +14,7 @@ from functools import wraps
 from itertools import islice
 from pathlib import Path
 
-from fastcore.script import call_parse
+from fastcore.script import Param, call_parse
 
 # %% ../nbs/28_cli.ipynb #plain
 def batched(rows, n=100): # lists of up to n
@@ -393,3 +393,27 @@ def odise_demo(
         look = pairs[index][1] if index < len(pairs) else net.look(scene('val', index).image)
         save_demo(net.name(look, words), words, out/f'scene_{i}.png')
     print(f'{out}: report.csv and scene_0.png … scene_{len(DEMO) - 1}.png, {time.time() - begun:.0f} s')
+
+# %% ../nbs/28_cli.ipynb #datasets
+@call_parse
+@plain_errors
+def odise_datasets(
+    action:str,            # list, prepare or verify
+    name:Param('data set, as in the list; for verify: the prepared folder', str, opt=False, nargs='?')=None,
+    src:Param('folder of the download', Path, opt=False, nargs='?')=None,
+    out:Param('folder for the one format', Path, opt=False, nargs='?')=None,
+    split:str='val',       # train or val, as the set names its folders
+    labels:Path=None,      # label file or categories JSON with other names
+):
+    "Bring a data set into COCO's panoptic format; a stopped run goes on. Or look whether a prepared one is still whole."
+    from odise.datasets import SOURCES, prepare, verify
+    if action == 'list': return print('\n'.join(f'{n:20} {s.expects}\n{"":20} from: {s.where}' for n,s in SOURCES.items()))
+    if action == 'verify' and name:
+        wrong = verify(name)
+        if wrong: raise ValueError(f'{name}: {len(wrong)} pictures or maps are gone or changed: {", ".join(wrong[:5])}; prepare again into a new folder')
+        return print(f'{name}: as prepared')
+    if action not in ('prepare', 'verify'): raise ValueError(f"{action!r}: choose 'list', 'prepare' or 'verify'")
+    if not out: raise ValueError('say: odise_datasets prepare NAME SRC OUT, or odise_datasets verify OUT; `odise_datasets list` shows the names')
+    told = prepare(name, src, folder_at(out), split, labels)
+    for what,code in told['sha256'].items(): print(f'sha256 {what:9} {code}')
+    print(f"{out}: {told['pictures']} pictures, {told['segments']} segments of {told['classes']} classes, {100*told['void']:.1f} % void; panoptic.json, prepared.json")
