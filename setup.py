@@ -25,7 +25,7 @@ setup(
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']) + list(folders),
     package_dir=folders, package_data={name: ['*'] for name in folders} | {'odise.data': ['weights.json']},
-    install_requires=words('requirements'), extras_require={'dev': words('dev_requirements'), **{name: [name] for name in words('extras')}},
+    install_requires=words('requirements'), extras_require={'dev': words('dev_requirements'), 'panopticapi': words('panopticapi_requirements'), **{name: [name] for name in words('extras')}},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     zip_safe=False,

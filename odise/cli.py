@@ -157,7 +157,7 @@ def odise_segment(
     "Segment one picture with your own words."
     import json
     from odise.data import PanopticWriter
-    from odise.image import read_image
+    from odise.image import orientation_of, read_image
     from odise.recipe import load_model
     from odise.text import Vocabulary
     from odise.world import CATEGORIES
@@ -167,7 +167,7 @@ def odise_segment(
     net.short_side = short_side or net.short_side
     result = net.segment(pixels, vocabulary, mode=mode)
     categories = result.to_coco()['categories']
-    with PanopticWriter(out, categories) as writer: writer.add(1, Path(image).name, result.panoptic, result.segments_info)
+    with PanopticWriter(out, categories) as writer: writer.add(1, Path(image).name, result.panoptic, result.segments_info, orientation_of(image))
     save_demo(result, names or "the world's names", out/f'{Path(image).stem}_panoptic.png')
     for s in sorted(result.segments_info, key=lambda s: -s['area']): print(f"{s['name']:20} {s['score']:.2f} {s['area']:8} px")
     print(f'{out}: {Path(image).stem}_panoptic.png, panoptic.json, panoptic/')
@@ -181,13 +181,12 @@ def score_files(gt, gt_dir, pred, pred_dir, out):
     missing = [name for name,o in dict(gt_dir=gt_dir, pred=pred, pred_dir=pred_dir).items() if not o]
     if missing: raise ValueError(f"--gt also needs --{' and --'.join(missing)}")
     quality = pq_from_files(gt, gt_dir, pred, pred_dir)
-    groups, each = quality.compute(), quality.per_class()
-    table = dict(groups['all'], things=groups['things'], stuff=groups['stuff'],
-                 per_class={c['id']: {k: float(v[i]) for k,v in each.items()} for i,c in enumerate(quality.categories)})
+    table = quality.report()
     out = Path(out) if Path(out).suffix == '.json' else Path(out)/'pq.json'
     folder_at(out.parent).mkdir(parents=True, exist_ok=True)
     with atomic(out) as part: part.write_text(json.dumps(table, indent=1))
-    print(f"{out}: PQ {100*table['pq']:.2f}, SQ {100*table['sq']:.2f}, RQ {100*table['rq']:.2f}")
+    scores = [f'{k.upper()} {100*table[k]:.2f}' for k in ('pq', 'sq', 'rq') if table['n']]
+    print(f"{out}: {', '.join(scores) or 'no segment in any map, so there is no PQ'}")
 
 # %% ../nbs/28_cli.ipynb #eval
 @call_parse
