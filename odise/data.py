@@ -61,7 +61,8 @@ def parts_of(folder, given:dict)->dict:
     "Paths of the parts of a set: as given, else by their usual names in `folder`."
     at = {part: Path(given[part]) if given.get(part) else first_of([folder] if folder else [], names) for part,names in PARTS.items()}
     if not at['images'] or not (at['annotations'] or at['captions'] or at['instances']) or at['annotations'] and not at['panoptic']:
-        raise FileNotFoundError(f"{folder or at['images']}: expected images/ with panoptic.json and panoptic/, or with captions.json or instances.json")
+        where = folder or at['images']
+        raise FileNotFoundError(f'{where}: expected images/ with panoptic.json and panoptic/, or with captions.json or instances.json')
     return at
 
 def coco_parts(
@@ -69,9 +70,9 @@ def coco_parts(
     split='val2017', # or train2017
 )->dict:             # what `PanopticDataset` takes
     "Paths of COCO's own layout, unpacked or not."
-    root, name = Path(root), dict(images=(split, f'{split}.zip'), annotations=(f'panoptic_{split}.json',), panoptic=(f'panoptic_{split}', f'panoptic_{split}.zip'),
-                                  captions=(f'captions_{split}.json',), instances=(f'instances_{split}.json',))
-    found = {part: first_of((root/'annotations', root, root/'images'), names) for part,names in name.items()}
+    root, names = Path(root), dict(images=(split, f'{split}.zip'), panoptic=(f'panoptic_{split}', f'panoptic_{split}.zip'),
+                                   annotations=(f'panoptic_{split}.json',), **{part: (f'{part}_{split}.json',) for part in ('captions', 'instances')})
+    found = {part: first_of((root/'annotations', root, root/'images'), some) for part,some in names.items()}
     if not found['images']: raise FileNotFoundError(f"{root}: expected {split}/ or {split}.zip, and annotations/")
     return {part: path for part,path in found.items() if path}
 
@@ -92,11 +93,14 @@ class PanopticDataset(torch.utils.data.Dataset):
         things = read_json(at['instances'], 'images', 'annotations', 'categories') if at['instances'] else {}
         spoken = read_json(at['captions'], 'images', 'annotations') if at['captions'] else {}
         self.records = truth.get('images') or things.get('images') or spoken.get('images')
-        if not self.records: raise ValueError(f"{at['annotations'] or at['instances'] or at['captions']} lists no images: give a set with at least one")
+        if not self.records:
+            raise ValueError(f"{at['annotations'] or at['instances'] or at['captions']} lists no images: give a set with at least one")
         self.truth_of = {a['image_id']: a for a in truth.get('annotations', [])}
         self.instances_of, self.captions_of = {}, {i: list(a.get('coco_captions', [])) for i,a in self.truth_of.items()}
-        for a in things and check_rows(at['instances'], things, 'annotations', 'image_id', 'category_id', 'segmentation'): self.instances_of.setdefault(a['image_id'], []).append(a)
-        for a in spoken and check_rows(at['captions'], spoken, 'annotations', 'image_id', 'caption'): self.captions_of.setdefault(a['image_id'], []).append(a['caption'])
+        for a in things and check_rows(at['instances'], things, 'annotations', 'image_id', 'category_id', 'segmentation'):
+            self.instances_of.setdefault(a['image_id'], []).append(a)
+        for a in spoken and check_rows(at['captions'], spoken, 'annotations', 'image_id', 'caption'):
+            self.captions_of.setdefault(a['image_id'], []).append(a['caption'])
         self.restrict(truth.get('categories') or things.get('categories', []))
 
     def restrict(self, categories:list):
@@ -136,11 +140,14 @@ def read_map(dataset, record:dict, picture)->tuple:
     "Ids, segments, EXIF orientation and file of one picture's truth; ids are None where there is none."
     truth, turn = dataset.truth_of.get(record['id']), orientation_of(picture)
     if not truth and (dataset.truth_of or not dataset.parts['instances']): return None, None, 1, None
-    if not truth: return *painted(read_instances(dataset, record)['masks'], dataset.instances_of.get(record['id'], [])), turn, dataset.images.where(record['file_name'])
+    if not truth:
+        ids, segments = painted(read_instances(dataset, record)['masks'], dataset.instances_of.get(record['id'], []))
+        return ids, segments, turn, dataset.images.where(record['file_name'])
     where, stored = dataset.panoptic.where(truth['file_name']), picture.size[::-1]
     ids, upright = read_ids(dataset.panoptic.open(truth['file_name'])), as_upright(np.empty(stored), turn).shape
     if ids.shape not in (stored, upright): raise ValueError(f'{where} is {ids.shape}, its picture {stored}')
-    return (np.ascontiguousarray(as_upright(ids, turn)), truth['segments_info'], turn, where) if ids.shape == stored else (ids, truth['segments_info'], 1, where)
+    if ids.shape != stored: turn = 1   # drawn on the upright picture
+    return np.ascontiguousarray(as_upright(ids, turn)), truth['segments_info'], turn, where
 
 def read_sample(dataset, record:dict)->Sample:
     "One picture and all that the tables say about it."

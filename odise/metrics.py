@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .coco import Store, index_of, read_panoptic
+from .coco import Store, index_of, read_panoptic, runs_of
 from .data import semantic_of
 from .image import read_ids
 
@@ -43,8 +43,9 @@ def pair_table(gt_panoptic, gt_segments, pred_panoptic, pred_segments, what='ima
     "Pixels that each true (row) and each predicted (column) segment share; the first of either is void."
     truth, guess = index_of(gt_panoptic, gt_segments, f'truth of {what}'), index_of(pred_panoptic, pred_segments, f'prediction for {what}')
     if truth.shape != guess.shape: raise ValueError(f'{what}: truth is {truth.shape}, prediction {guess.shape}')
-    shape = len(gt_segments) + 1, len(pred_segments) + 1
-    return np.bincount((truth*shape[1] + guess).ravel(), minlength=shape[0]*shape[1]).reshape(shape)
+    shape, truth, guess = (len(gt_segments) + 1, len(pred_segments) + 1), truth.ravel(), guess.ravel()
+    starts, lengths = runs_of(truth, guess)
+    return np.bincount(truth[starts]*shape[1] + guess[starts], lengths, shape[0]*shape[1]).astype(int).reshape(shape)
 
 # %% ../nbs/18_metrics.ipynb #metrics-counts
 def pq_counts(
@@ -128,7 +129,8 @@ class PanopticQuality:
         "What `odise_eval` writes: fractions at full precision, None for a mean over nothing; a class that never occurred has zeros."
         bare = lambda row: {k: None if math.isnan(v) else v for k,v in row.items()}
         groups, each = self.compute(), self.per_class()
-        rows = {str(c['id']): dict(name=c['name'], **{k: float(np.nan_to_num(v[i])) for k,v in each.items()}, **dict(zip(('tp', 'fp', 'fn'), self.counts[i, 1:].astype(int).tolist())))
+        numbers = [dict(zip(('tp', 'fp', 'fn'), row)) for row in self.counts[:, 1:].astype(int).tolist()]
+        rows = {str(c['id']): dict(name=c['name'], **{k: float(np.nan_to_num(v[i])) for k,v in each.items()}, **numbers[i])
                 for i,c in enumerate(self.categories)}
         return {**bare(groups['all']), 'things': bare(groups['things']), 'stuff': bare(groups['stuff']), 'per_class': rows}
 

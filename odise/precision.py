@@ -49,7 +49,8 @@ class MaskAP:
         "Truth (1) or guess (2) as pycocotools wants it, pictures and masks numbered from 1."
         from pycocotools.coco import COCO
         out, rows = COCO(), [dict(r, image_id=i) for i,p in enumerate(self.pictures, 1) for r in p[which]]
-        out.dataset = dict(images=[dict(id=i, height=h, width=w) for i,((h, w), *_) in enumerate(self.pictures, 1)], annotations=[dict(r, id=i) for i,r in enumerate(rows, 1)],
+        out.dataset = dict(images=[dict(id=i, height=h, width=w) for i,((h, w), *_) in enumerate(self.pictures, 1)],
+                           annotations=[dict(r, id=i) for i,r in enumerate(rows, 1)],
                            categories=[dict(c, id=i) for i,c in enumerate(self.categories, 1)])
         out.createIndex()
         return out
