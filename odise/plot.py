@@ -17,11 +17,11 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 # %% ../nbs/00_plot.ipynb #plot-light
-def light_figures(dpi=72, quality=80)->None:
+def light_figures(dpi=72, quality=60)->None:
     "Store figures in notebooks as small JPEGs."
     from matplotlib_inline.backend_inline import set_matplotlib_formats
     plt.rcParams['figure.dpi'] = dpi
-    set_matplotlib_formats('jpeg', pil_kwargs=dict(quality=quality))
+    set_matplotlib_formats('jpeg', pil_kwargs=dict(quality=quality, optimize=True))
 
 # %% ../nbs/00_plot.ipynb #plot-colors
 def palette(n:int)->list:
