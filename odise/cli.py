@@ -149,7 +149,7 @@ def save_demo(
 def odise_segment(
     image:str,             # picture, any format Pillow reads
     names:str=None,        # 'dog; pizza, slice of pizza; grass'; the world's names by default
-    model:str='label',     # 'label', 'caption' or a model folder
+    model:str='label',     # 'label', 'caption', 'label-coco', 'caption-coco', a model folder or 'owner/name' on the hub
     out:Path=Path('data/demo/segment'), # folder for the picture and the COCO result
     mode:str='fused',      # fused, diffusion or clip
     short_side:int=None,   # pixels of the shorter side when looking; the model's own by default
@@ -157,13 +157,13 @@ def odise_segment(
     "Segment one picture with your own words."
     import json
     from odise.data import PanopticWriter
+    from odise.hub import ODISE
     from odise.image import orientation_of, read_image
-    from odise.recipe import load_model
     from odise.text import Vocabulary
     from odise.world import CATEGORIES
     out, pixels, vocabulary = folder_at(out), read_image(image), CATEGORIES if names is None else names
     Vocabulary.read(vocabulary)   # refused before the model is loaded
-    net = load_model(model)
+    net = ODISE.from_pretrained(model)
     net.short_side = short_side or net.short_side
     result = net.segment(pixels, vocabulary, mode=mode)
     categories = result.to_coco()['categories']
@@ -192,7 +192,7 @@ def score_files(gt, gt_dir, pred, pred_dir, out):
 @call_parse
 @plain_errors
 def odise_eval(
-    model:str='label',   # 'label', 'caption' or a model folder
+    model:str='label',   # 'label', 'caption', 'label-coco', 'caption-coco', a model folder or 'owner/name' on the hub
     data:str='val',      # a split of the world, or a folder in COCO's format
     n:int=None,          # scenes of the world
     out:Path=Path('data/cache/eval'), # folder for predictions and the table
@@ -203,8 +203,8 @@ def odise_eval(
     import pandas as pd
     if gt: return score_files(gt, gt_dir, pred, pred_dir, out)
     from odise.evaluate import iter_looks, score, write_predictions
-    from odise.recipe import load_model
-    out, dataset, net = folder_at(out), split_set(data, n), load_model(model)
+    from odise.hub import ODISE
+    out, dataset, net = folder_at(out), split_set(data, n), ODISE.from_pretrained(model)
     pairs = list(iter_looks(net, dataset))
     rows = score(net, pairs, dataset.categories)
     write_predictions(net, pairs, dataset.categories, out, mode)
