@@ -165,7 +165,7 @@ def write_predictions(
     with PanopticWriter(folder, categories) as writer:
         for sample,look in pairs:
             result = model.name(look, vocabulary, mode, **options)
-            writer.add(sample.image_id, sample.file_name, result.panoptic, result.segments_info)
+            writer.add(sample.image_id, sample.file_name, result.panoptic, result.segments_info, sample.orientation)
     return Path(folder)/'panoptic.json'
 
 # %% ../nbs/23_evaluate.ipynb #add-rows

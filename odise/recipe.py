@@ -5,16 +5,19 @@
 # %% auto #0
 __all__ = ['FULL', 'FULL_CAPTION', 'VAE_TAPS', 'LEVELS', 'MICRO', 'MICRO_CAPTION', 'MICRO_VAE', 'MICRO_CLIP', 'MICRO_RANDOM',
            'MICRO_EMPTY', 'RECIPES', 'FORMAT', 'Eye', 'Head', 'Fusion', 'Images', 'Training', 'Recipe', 'flat',
-           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_giants_on_meta', 'save_model', 'read_config',
-           'load_model']
+           'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_parts', 'full_giants_on_meta',
+           'full_giants_of_noise', 'look_cost', 'save_model', 'read_config', 'load_model']
 
 # %% ../nbs/20_recipe.ipynb #imports
-import json
+import json, time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from .backbones import CLIPBackbone, DiffusionBackbone, VAEBackbone, random_unet
 from .captioner import EmptyCaptioner, ImplicitCaptioner
@@ -128,8 +131,8 @@ MICRO = Recipe(
               queries=40, layers=3, ffn=384, groups=16),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9, windows=True),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
-    training=Training(steps=600, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
-                      canvases=(1, 2, 1, 4), captioner_steps=100, seed=0))
+    training=Training(steps=700, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
+                      canvases=(1, 2, 1, 4), captioner_steps=40, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
 
 # %% ../nbs/20_recipe.ipynb #variants
@@ -219,18 +222,57 @@ def build(
     return model
 
 # %% ../nbs/20_recipe.ipynb #full-giants
-def full_giants_on_meta()->tuple: # `FrozenLDM`, `FrozenCLIP`
-    "Stable Diffusion 1.x and CLIP ViT-L/14-336 at full size, without weights: for shapes, parameters and FLOPs."
+def full_parts()->tuple: # diffusers `AutoencoderKL`, `UNet2DConditionModel`, `open_clip.CLIP`
+    "The networks of Stable Diffusion 1.x and CLIP ViT-L/14-336 at full size, untrained."
     import open_clip
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    with torch.device('meta'):
-        vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
-                            down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4)
-        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)   # other defaults are those of SD 1.x
-        tower = open_clip.CLIP(**open_clip.get_model_config('ViT-L-14-336'), quick_gelu=True)
-        empty = torch.zeros(1, 77, 768)
-    clip = FrozenCLIP(tower, open_clip.get_tokenizer('ViT-L-14-336'))
+    vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
+                        down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4)
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)   # other defaults are those of SD 1.x
+    return vae, unet, open_clip.CLIP(**open_clip.get_model_config('ViT-L-14-336'), quick_gelu=True)
+
+def full_giants_on_meta()->tuple: # `FrozenLDM`, `FrozenCLIP`
+    "The giants without weights: for shapes, parameters and FLOPs."
+    from open_clip import get_tokenizer
+    with torch.device('meta'): (vae, unet, tower), empty = full_parts(), torch.zeros(1, 77, 768)
+    clip = FrozenCLIP(tower, get_tokenizer('ViT-L-14-336'))
     return FrozenLDM(vae, unet, empty, scaled_linear()), clip.to('meta')
+
+@torch.no_grad()
+def full_giants_of_noise(seed=0)->tuple: # `FrozenLDM`, `FrozenCLIP`
+    "The giants with noise for weights, on the CPU: as heavy and as slow as the true ones, and without sense."
+    from accelerate import init_empty_weights
+    from open_clip import get_tokenizer
+    generator = torch.Generator().manual_seed(seed)
+    with init_empty_weights(include_buffers=False): vae, unet, tower = full_parts()
+    for module in (m for net in (vae, unet, tower) for m in net.modules()):
+        for name,p in module.named_parameters(recurse=False):
+            value = torch.empty(p.shape)
+            value = value.normal_(std=0.02, generator=generator) if p.ndim > 1 else value.fill_(name == 'weight')
+            setattr(module, name, nn.Parameter(value, requires_grad=False))
+    empty = torch.randn(1, 77, 768, generator=generator)
+    return FrozenLDM(vae, unet, empty, scaled_linear()), FrozenCLIP(tower, get_tokenizer('ViT-L-14-336'))
+
+# %% ../nbs/20_recipe.ipynb #flops
+def look_cost(
+    model:ODISE, # with a diffusion eye, asked for no gradients (`requires_grad_(False)`)
+    image,       # `3 H W` bytes, on the device of the model
+    **gauges,    # name → function that is read where a part ends
+)->tuple:        # the `Look`; a dict per part: its name, gauges, and gflop if on meta, else CPU seconds of this process
+    "What every part of a look costs: operations where there are no values, time where there are."
+    eye, marks, counter = model.backbone, [], FlopCounterMode(display=False)
+    kind, spent = ('gflop', lambda: counter.get_total_flops()/1e9) if image.is_meta else ('seconds', time.process_time)
+    def mark(part, *_): marks.append({'part': part, kind: spent(), **{k: f() for k,f in gauges.items()}})
+    parts = {'VAE': eye.ldm.vae.encoder, 'CLIP, for the captioner': model.clip.model.visual, 'U-Net': eye.captioner, 'projections': model.pyramid,
+             'pixel decoder': model.pixel_decoder, 'mask decoder': model.mask_decoder, 'mask embedding': model.post_mask_embed}
+    hooks = [module.register_forward_pre_hook(partial(mark, part)) for part,module in parts.items()]
+    hooks.append(model.post_mask_embed.register_forward_hook(partial(mark, 'CLIP, under the masks')))
+    try:
+        with counter if image.is_meta else nullcontext(): look = model.look_batch(image[None])[0]
+    finally:
+        for hook in hooks: hook.remove()
+    mark('end')
+    return look, [b | {'part': a['part'], kind: b[kind] - a[kind]} for a,b in zip(marks, marks[1:])]
 
 # %% ../nbs/20_recipe.ipynb #save
 FORMAT = 1
