@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'STUFF', 'NAMES', 'STYLES', 'HELD_OUT', 'CATEGORIES', 'NUMBERS', 'THING_LINES', 'BOTH_LINES', 'STUFF_LINES',
-           'data_path', 'Name', 'label_text', 'count_noun', 'listed', 'say', 'caption']
+           'data_path', 'Name', 'home', 'label_text', 'count_noun', 'listed', 'say', 'caption']
 
 # %% ../nbs/01_names.ipynb #names-imports
-import json
+import json, os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,10 @@ def _colour(i):
 
 CATEGORIES = [dict(id=i + 1, name=n.name, supercategory=n.supercategory, isthing=int(n.isthing), color=_colour(i),
                    synonyms=list(n.synonyms), seen=n.seen) for i,n in enumerate(NAMES)]
+
+def home()->Path:
+    "Where weights are looked for and worlds are written: `ODISE_HOME`, else ~/.cache/odise."
+    return Path(os.environ.get('ODISE_HOME') or Path.home()/'.cache'/'odise')
 
 # %% ../nbs/01_names.ipynb #names-labels
 def label_text(

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
-from .names import CATEGORIES, HELD_OUT, NAMES, STUFF, STYLES, THINGS, caption, data_path
+from .names import CATEGORIES, HELD_OUT, NAMES, STUFF, STYLES, THINGS, caption, data_path, home
 from .sprites import Layer, compose, random_gain, thing_layer
 from .textures import TILE, texture
 
@@ -173,7 +173,7 @@ def png(
 # %% ../nbs/01_world.ipynb #write-scene
 def world_root()->Path:
     "Where written worlds go: under `ODISE_HOME`, or the user's cache."
-    return Path(os.environ.get('ODISE_HOME') or Path.home()/'.cache'/'odise')/'world-v1'
+    return home()/'world-v1'
 
 def _dump(value, path): path.write_text(json.dumps(value), encoding='utf-8')
 def _rgb(ids): return np.ascontiguousarray(ids.astype('<i4').view(np.uint8).reshape(*ids.shape, 4)[..., :3])   # the three low bytes
