@@ -119,10 +119,11 @@ class MaskDecoder(nn.Module):
         n_levels=3,     # read in turn
         n_classes=None, # 2: also say object or nothing
         masked=True,    # look only inside the mask drawn last
+        square=False,   # positions turn once in the short side (see `sine_position`)
     ):
         super().__init__()
         self.query_feat, self.query_embed = nn.Embedding(n_queries, d), nn.Embedding(n_queries, d)
-        self.level_embed, self.masked = nn.Embedding(n_levels, d), masked
+        self.level_embed, self.masked, self.square = nn.Embedding(n_levels, d), masked, square
         self.transformer_cross_attention_layers = nn.ModuleList(CrossAttentionLayer(d, n_heads) for _ in range(n_layers))
         self.transformer_self_attention_layers = nn.ModuleList(SelfAttentionLayer(d, n_heads) for _ in range(n_layers))
         self.transformer_ffn_layers = nn.ModuleList(FFNLayer(d, ffn) for _ in range(n_layers))
@@ -138,7 +139,7 @@ class MaskDecoder(nn.Module):
         memory:list,          # `b d h w` each, coarse to fine
         mask_features:Tensor, # `b d h w`
     )->list:                  # before the first layer and after each: queries `b q d`, pred_masks `b q h w`, perhaps pred_logits `b q 2`
-        levels, place = keys_and_values(memory, self.level_embed.weight), self.query_embed.weight
+        levels, place = keys_and_values(memory, self.level_embed.weight, self.square), self.query_embed.weight
         x = self.query_feat.weight.expand(len(mask_features), -1, -1)
         outputs = [self.predict(x, mask_features)]
         layers = zip(self.transformer_cross_attention_layers, self.transformer_self_attention_layers, self.transformer_ffn_layers)
@@ -153,10 +154,11 @@ class MaskDecoder(nn.Module):
 def keys_and_values(
     memory:list,        # `b d h w` each, coarse to fine
     level_embed:Tensor, # `l d`
+    square=False,       # positions turn once in the short side
 )->list:                # (key `b s d`, value `b s d`, (h, w)) of each level
     "Levels as lists of places; the address joins the key, never the value."
     if len(memory) != len(level_embed):
         raise ValueError(f'{len(memory)} levels of memory for a decoder that reads {len(level_embed)}: set n_levels={len(memory)}')
     values = [o.flatten(2).transpose(1, 2) + level for o,level in zip(memory, level_embed)]
-    places = [sine_position(*o.shape[-2:], o.shape[1], device=o.device).flatten(1).T.to(o) for o in memory]
+    places = [sine_position(*o.shape[-2:], o.shape[1], square=square, device=o.device).flatten(1).T.to(o) for o in memory]
     return [(v + p, v, o.shape[-2:]) for v,p,o in zip(values, places, memory)]

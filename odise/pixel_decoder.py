@@ -39,6 +39,7 @@ def sine_position(
     d:int, # channels: the first half tells the row, the second the column
     padding:Tensor=None, # `b h w` pixels that do not count, if any
     normalize=True,      # measure in turns of the whole map, not in pixels
+    square=False,        # one turn is the short side, along both axes
     temperature=10_000,  # ratio of the slowest to the fastest wave
     device=None,
 )->Tensor: # `d h w`; with `padding` `b d h w`
@@ -46,9 +47,11 @@ def sine_position(
     present = torch.ones(1, h, w, device=device) if padding is None else (~padding).float()
     half, waves = d//2, []
     speed = temperature**(2*(torch.arange(half, device=device)//2)/half)
-    for axis in (1, 2):
-        place = present.cumsum(axis)
-        if normalize: place = place/(place.narrow(axis, -1, 1) + 1e-6)*2*math.pi
+    places = present.cumsum(1), present.cumsum(2)
+    turns = [place.narrow(axis, -1, 1) for axis,place in enumerate(places, 1)]
+    if square: turns = [torch.minimum(*(o.amax((1, 2), keepdim=True) for o in turns))]*2
+    for place,turn in zip(places, turns):
+        if normalize: place = place/(turn + 1e-6)*2*math.pi
         angle = place[..., None]/speed
         waves.append(torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), -1).flatten(-2))
     out = torch.cat(waves, -1).permute(0, 3, 1, 2)
@@ -132,8 +135,9 @@ class EncoderLayer(nn.Module):
 # %% ../nbs/10_pixel_decoder.ipynb #encoder
 class DeformableEncoder(nn.Module):
     "Levels of one picture exchange what they know."
-    def __init__(self, d=256, n_layers=6, ffn=1024, n_levels=3, n_heads=8, n_points=4):
+    def __init__(self, d=256, n_layers=6, ffn=1024, n_levels=3, n_heads=8, n_points=4, square=False):
         super().__init__()
+        self.square = square   # of the positions
         layers = nn.ModuleList(EncoderLayer(d, ffn, n_levels, n_heads, n_points) for _ in range(n_layers))
         self.encoder = nn.ModuleDict(dict(layers=layers))   # published checkpoints say `encoder.layers`
         self.level_embed = nn.Parameter(torch.randn(n_levels, d))
@@ -143,7 +147,7 @@ class DeformableEncoder(nn.Module):
     )->list:       # the same, after talking to each other
         shapes = [o.shape[-2:] for o in maps]
         x = torch.cat([o.flatten(2).transpose(1, 2) for o in maps], 1)
-        position = torch.cat([sine_position(*size, x.shape[-1], device=x.device).flatten(1).T.to(x) + level
+        position = torch.cat([sine_position(*size, x.shape[-1], square=self.square, device=x.device).flatten(1).T.to(x) + level
                               for size,level in zip(shapes, self.level_embed)])
         reference = torch.cat([centres(*size, device=x.device) for size in shapes])[None, :, None].expand(-1, -1, len(maps), -1)
         for layer in self.encoder['layers']: x = layer(x, position, reference, shapes)
@@ -175,11 +179,12 @@ class PixelDecoder(nn.Module):
         ffn=1024,
         groups=32,              # of the group norms
         precise=True,           # train this part in float32 even under autocast
+        square=False,           # positions turn once in the short side; False: once in each side, as published
     ):
         super().__init__()
         self.strides, self.precise, n_levels = tuple(sorted(strides, reverse=True)), precise, len(strides) - 1
         self.input_proj = nn.ModuleList(nn.Sequential(nn.Conv2d(in_channels, d, 1), nn.GroupNorm(groups, d)) for _ in range(n_levels))
-        self.transformer = DeformableEncoder(d, n_layers, ffn, n_levels, n_heads, n_points)
+        self.transformer = DeformableEncoder(d, n_layers, ffn, n_levels, n_heads, n_points, square)
         self.adapter_1, self.layer_1 = ConvNorm(in_channels, d, 1, groups), ConvNorm(d, d, 3, groups)
         self.mask_features = nn.Conv2d(d, d, 1)
         for conv,_ in self.input_proj: nn.init.xavier_uniform_(conv.weight), nn.init.zeros_(conv.bias)

@@ -65,6 +65,7 @@ class Head:
     layers:int=9
     ffn:int=2048
     groups:int=32        # of every group norm
+    square:bool=False    # positions turn once in the short side; False: once in each side, as published
 
 # %% ../nbs/20_recipe.ipynb #fusion
 @dataclass(frozen=True)
@@ -103,6 +104,9 @@ class Training:
     words:int=8          # phrases per caption
     canvases:tuple=(1,)  # pictures side by side on a canvas, in turn from step to step
     captioner_steps:int|None=None # after so many steps the captioner rests and features are cached; None: never
+    augment:str|None=None # 'lsj' as published, or 'light': pictures are jittered in every step; None: kept after one pass
+    precision:str='fp32' # or 'bf16', 'fp16', of the forward pass
+    accumulate:int=1     # parts in which a process makes its share of the batch
     seed:int=42
 
 # %% ../nbs/20_recipe.ipynb #recipe-class
@@ -118,7 +122,7 @@ class Recipe:
     training:Training=Training()
 
 # %% ../nbs/20_recipe.ipynb #recipes
-FULL = Recipe()
+FULL = Recipe(training=Training(augment='lsj', precision='fp16'))
 FULL_CAPTION = replace(FULL, name='caption', supervision='caption', fusion=replace(FULL.fusion, alpha=0.35, beta=0.65))
 VAE_TAPS = ('vae.encoder.down_blocks.1.resnets.0', 'vae.encoder.down_blocks.2.resnets.0',
             'vae.decoder.up_blocks.0.resnets.1', 'vae.decoder.up_blocks.1.resnets.1')
@@ -213,8 +217,8 @@ def build(
     label = recipe.supervision != 'caption'
     model = cls(
         eye, Pyramid(eye.channels, eye.strides, h.pyramid, h.bottleneck, h.groups, max(h.strides)),
-        PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn, h.groups),
-        MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2),
+        PixelDecoder(h.pyramid, h.d, h.strides, h.pixel_layers, h.heads, h.points, h.pixel_ffn, h.groups, square=h.square),
+        MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2, square=h.square),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
         f.object_threshold, f.overlap_threshold, f.windows)
