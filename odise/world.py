@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'STREAM', 'SIZES', 'stuff_layer', 'ground', 'Scene', 'draw_scene', 'scene', 'iter_scenes', 'single_object',
-           'web_arrays', 'png', 'world_root', 'write_split']
+           'web_arrays', 'in_a_row', 'png', 'world_root', 'write_split']
 
 # %% ../nbs/01_world.ipynb #imports
 import json, os, shutil, struct, tempfile, zlib
@@ -156,6 +156,26 @@ def web_arrays(
         images[k] = drawn.image
         captions.append(drawn.captions)
     return images, captions
+
+# %% ../nbs/01_world.ipynb #row
+def in_a_row(
+    scenes:list, # of one height
+)->Scene:
+    "Scenes side by side as one: things stay apart, stuff of one name becomes one segment."
+    panoptic, ids, names, left = np.zeros((len(scenes[0].panoptic), sum(s.panoptic.shape[1] for s in scenes)), np.int32), {}, {}, 0
+    hidden = {}
+    for i,s in enumerate(scenes):
+        width = s.panoptic.shape[1]
+        for o in s.segments_info:
+            c = o['category_id']
+            k = ids.setdefault(c if c > len(THINGS) else (i, o['id']), len(ids) + 1)
+            names[k] = c
+            panoptic[:, left:left + width][s.panoptic == o['id']] = k
+            if o['id'] in s.hidden: hidden[k] = s.hidden[o['id']]
+        left += width
+    area = np.bincount(panoptic.ravel(), minlength=len(ids) + 1).tolist()
+    segments = [_segment(panoptic, k, c, area[k]) for k,c in names.items()]
+    return Scene(np.concatenate([s.image for s in scenes], 1), panoptic, segments, [c for s in scenes for c in s.captions], hidden)
 
 # %% ../nbs/01_world.ipynb #png
 def png(
