@@ -205,26 +205,30 @@ def _write_scene(root, i, drawn, panoptic):
     if panoptic: (root/'panoptic'/file).write_bytes(png(_rgb(drawn.panoptic)))
     H,W = drawn.panoptic.shape
     return (dict(id=i, file_name=file, height=H, width=W, license=0), dict(image_id=i, file_name=file, segments_info=drawn.segments_info),
-            [dict(id=5*i + j, image_id=i, caption=c) for j,c in enumerate(drawn.captions)])
+            [dict(id=len(drawn.captions)*i + j, image_id=i, caption=c) for j,c in enumerate(drawn.captions)])
 
 # %% ../nbs/01_world.ipynb #write
 def write_split(
     root,                    # folder of the world; the split becomes a folder in it
     split:str, n:int=None,   # how many scenes; `None`: the split's own size
     seed:int=0, progress:bool=True,
+    wide:int=1,              # so many of the scenes in a row make one picture; the folder is then `split-wide`
 )->Path:
     "Write a split as COCO panoptic + captions; a finished one of the same kind is left alone."
     if split not in STREAM: raise ValueError(f"no split {split!r}: choose from {', '.join(STREAM)}")
     n, root = SIZES[split] if n is None else n, Path(root)
     if n < 1: raise ValueError(f'{n} scenes of {split!r} make no data set: ask for at least 1')
-    info = dict(description=f'odise world, {split}', split=split, n=n, seed=seed, version=VERSION)
-    out, done = root/split, root/split/'split.json'
+    if not 1 <= wide <= n: raise ValueError(f'{wide} of {n} scenes in a row: ask for 1 to {n}')
+    info = dict(description=f'odise world, {split}', split=split, n=n, seed=seed, version=VERSION) | (dict(wide=wide) if wide > 1 else {})
+    out = root/(f'{split}-{wide}' if wide > 1 else split)
+    done = out/'split.json'
     if done.exists() and json.loads(done.read_text()) == info: return out
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{split}-', dir=root) as temp:
         new, panoptic = Path(temp)/split, split != 'web'
         for folder in ['images'] + ['panoptic']*panoptic: (new/folder).mkdir(parents=True)
-        rows = [_write_scene(new, i, scene(split, i, seed), panoptic) for i in tqdm(range(n), desc=split, disable=not progress)]
+        drawn = (in_a_row([scene(split, i*wide + k, seed) for k in range(wide)]) if wide > 1 else scene(split, i, seed) for i in range(n//wide))
+        rows = [_write_scene(new, i, s, panoptic) for i,s in enumerate(tqdm(drawn, split, n//wide, disable=not progress))]
         images, annotations, captions = zip(*rows)
         head = dict(info=info, licenses=[dict(id=0, name='see data/world')], images=images)
         if panoptic: _dump(head | dict(annotations=annotations, categories=CATEGORIES), new/'panoptic.json')
