@@ -6,6 +6,8 @@
 __all__ = ['geometric_ensemble', 'cosine_logits', 'max_over_synonyms', 'background_probability', 'class_probabilities']
 
 # %% ../nbs/16_fusion.ipynb #imports
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,7 +32,8 @@ def cosine_logits(
     scale,        # temperature, already exponentiated
 )->Tensor:        # `b q s`
     "Cosine similarity of every mask with every string, times the temperature."
-    with torch.autocast(embed.device.type, enabled=False):
+    device = embed.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         return scale*(F.normalize(embed.float(), dim=-1) @ F.normalize(text.float(), dim=-1).T)
 
 
