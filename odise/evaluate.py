@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from .counts import Scores, judged
 from .data import PanopticWriter
 from .files import atomic
 from .fusion import class_probabilities
-from .metrics import PanopticQuality, confusion, mean_iou, pq_counts, semantic_of
+from .metrics import PanopticQuality, pq_counts
 from .model import panoptic_result
 
 # %% ../nbs/23_evaluate.ipynb #looks
@@ -26,6 +27,7 @@ def iter_looks(
     model,     # `ODISE`
     dataset,   # of `Sample`
     batch=50,  # pictures of one size at a time
+    progress=True, # a bar, on a terminal
 ):             # yields (sample, `Look`)
     "Look at every picture of a set; pictures of one size go together."
     held = []
@@ -33,7 +35,7 @@ def iter_looks(
         looks = model.look_batch(torch.stack([s.image for s in held])) if held else []
         yield from zip(held, looks)
         held.clear()
-    for i in tqdm(range(len(dataset)), 'look', disable=None):
+    for i in tqdm(range(len(dataset)), 'look', disable=None if progress else True):
         sample = dataset[i]
         if held and (held[0].image.shape != sample.image.shape or len(held) == batch): yield from flush()
         held.append(sample)
@@ -67,6 +69,7 @@ def score(
     categories,  # COCO categories of the truth
     vocabulary=None, # other words for the same classes; the categories' by default
     modes=MODES, # classifiers
+    ap=False,    # mask AP too: a column more, and some milliseconds a picture
     **options,   # of `ODISE.name`: thresholds
 )->list:         # rows `classifier, names, pq, sq, rq, miou` in percent
     "Panoptic quality and mean IoU of each classifier, by seen, novel and all names."
@@ -74,19 +77,11 @@ def score(
     vocabulary = model.read(categories if vocabulary is None else vocabulary)
     if vocabulary.ids != tuple(class_of):
         raise ValueError(f'vocabulary ids {vocabulary.ids[:3]}…, category ids {tuple(class_of)[:3]}…: give the same classes in the same order')
-    quality = {m: PanopticQuality(categories) for m in modes}
-    pixels = {m: 0 for m in modes}
+    scores, choices = {m: Scores(categories) for m in modes}, [(model.alpha, model.beta, m) for m in modes]
     for sample,look in pairs:
-        truth = semantic_of(sample.panoptic, sample.segments_info, class_of)
-        choices = [(model.alpha, model.beta, m) for m in modes]
-        for m,result in zip(modes, weighed(model, look, vocabulary, choices, **options)):
-            quality[m].update(sample.panoptic, sample.segments_info, result.panoptic, result.segments_info, str(sample.file_name))
-            pixels[m] = pixels[m] + confusion(result.semantic.numpy(), truth, len(categories))
-    groups, rows = name_groups(vocabulary), []
-    for m in modes:
-        pq, iou = quality[m].compute(groups), mean_iou(pixels[m], groups)
-        rows += [dict(classifier=m, names=g, **{k: 100*pq[g][k] for k in ('pq', 'sq', 'rq')}, miou=100*iou[g]) for g in ('seen', 'novel', 'all')]
-    return rows
+        results = weighed(model, look, vocabulary, choices, **options)
+        for m,row in zip(modes, judged(sample, results, class_of, ap=ap)): scores[m].add(row)
+    return [dict(classifier=m, **row) for m in modes for row in scores[m].table(name_groups(vocabulary))]
 
 # %% ../nbs/23_evaluate.ipynb #counts
 def count_scenes(
