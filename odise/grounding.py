@@ -35,6 +35,7 @@ def grounding_loss(
     over='masks',      # see `grounding_similarity`
     gather=None,       # rows of all processes: x -> (all rows, where ours start)
     keep_quirks=False, # count invalid captions when there are no others, as published?
+    share=None,        # pictures and valid captions to divide by, if these are a part of a batch; else counted here
 )->Tensor:             # one number
     "Each caption must find its image, each image its caption, among all in the batch (ODISE §3.4)."
     if gather is None:
@@ -46,9 +47,10 @@ def grounding_loss(
         by_image = grounding_similarity(mask_embed, all_words, scale, over)
     own = start + torch.arange(len(valid), device=valid.device)
     valid = valid.to(by_image)
-    caption_loss = (F.cross_entropy(by_caption, own, reduction='none')*valid).mean()
+    lost = F.cross_entropy(by_caption, own, reduction='none')*valid
+    caption_loss = lost.mean() if share is None else lost.sum()/share[0]
     weight = torch.ones_like(valid) if keep_quirks and not valid.any() else valid
-    image_loss = (F.cross_entropy(by_image, own, reduction='none')*weight).sum()/weight.sum().clamp(min=1)
+    image_loss = (F.cross_entropy(by_image, own, reduction='none')*weight).sum()/(weight.sum().clamp(min=1) if share is None else share[1])
     return (caption_loss + image_loss)/2
 
 # %% ../nbs/15_grounding.ipynb #gather

@@ -59,9 +59,13 @@ def cost_matrix(
 # %% ../nbs/13_matcher.ipynb #match
 def match(
     cost:Tensor, # `q n` cost of giving query q to target n
+    where='',    # for the message
 )->tuple:        # query indices (ascending) and their targets
     "The cheapest one-to-one assignment; what is left over stays unmatched."
-    cost = torch.nan_to_num(cost.detach().float().cpu(), nan=1e6, posinf=1e6, neginf=-1e6)
+    cost = cost.detach().float().cpu()
+    if not (finite := torch.isfinite(cost)).all():
+        q,n = (~finite).nonzero()[0].tolist()
+        raise FloatingPointError(f'{where}matching cost of query {q} and target {n} is {cost[q, n]}; lower the learning rate or look at this picture')
     return tuple(map(torch.from_numpy, linear_sum_assignment(cost.clamp(-1e6, 1e6))))
 
 # %% ../nbs/13_matcher.ipynb #match-batch
@@ -70,6 +74,6 @@ def match_batch(
     counts,      # how many targets each image really has
 )->tuple:        # image, query, target: each `o r`, r matched pairs, image by image
     "Match all outputs of all images, with one transfer to the CPU and one back."
-    found = [[(b, *match(image[:, :n])) for b,(image,n) in enumerate(zip(output, counts))] for output in cost.cpu()]
+    found = [[(b, *match(image[:, :n], f'output {o}, picture {b}: ')) for b,(image,n) in enumerate(zip(output, counts))] for o,output in enumerate(cost.cpu())]
     rows = [torch.cat([torch.stack([torch.full_like(q, b), q, t]) for b,q,t in output], 1) for output in found]
     return torch.stack(rows, 1).to(cost.device).unbind()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['fit_size', 'MaskGenerator', 'clip_by_windows', 'Look', 'Result', 'panoptic_result', 'TextHead', 'Naming', 'ODISE',
-           'odise_losses', 'trainable']
+           'word_losses', 'odise_losses', 'trainable']
 
 # %% ../nbs/19_model.ipynb #imports
 from dataclasses import dataclass
@@ -237,6 +237,18 @@ class ODISE(MaskGenerator, Naming):
         return self.name(self.look(image), self.read(vocabulary), **options)
 
 # %% ../nbs/19_model.ipynb #losses
+def word_losses(
+    model:ODISE,
+    embeds:list,    # `b q d` mask embeddings of every output, the last one first
+    words:list,     # per image its n phrases
+    valid,          # `b` has the caption any words?
+    gather=None, share=None, # see `grounding_loss`
+)->dict:            # a term per output
+    "Grounding of every output (fact sheet §5.4)."
+    flat, names = prompt([w for phrases in words for w in phrases], PROMPTS['photo']), ['', *(f'_{i}' for i in range(len(embeds) - 1))]
+    word_embed, scale = model.text_head(model.clip.embed_text(flat)).unflatten(0, (len(words), -1)), model.post_mask_embed.scale()
+    return {f'loss_mask_word{name}': grounding_loss(e, word_embed, valid, scale, gather=gather, share=share) for name,e in zip(names, embeds)}
+
 def odise_losses(
     model:ODISE,
     outputs:list,   # of `model(prepared, size)`
@@ -244,21 +256,17 @@ def odise_losses(
     words=None,     # per image its n phrases (list of lists); with them the grounding loss is added
     valid=None,     # `b` has the caption any words?
     generator=None, # of the random points
-    n_points=12544, dense=False, gather=None,
+    n_points=12544, dense=False, gather=None, share=None, # see `word_losses`
+    **totals,       # of the whole batch, if this is a part of it (see `set_losses`)
 )->dict:            # weighted terms
     "Set losses on every output; labels against names and null, or object-or-not plus grounding (fact sheet §5)."
     label = model.text_head.null_embed is not None
     if label:
         outputs = [dict(o, pred_logits=model.text_logits(o['mask_embed'], model.training_names, null=True)) for o in outputs]
     else: targets = [dict(t, labels=torch.zeros_like(t['labels'])) for t in targets]
-    losses = weighted(set_losses(outputs, targets, n_points=n_points, generator=generator, dense=dense))
+    losses = weighted(set_losses(outputs, targets, n_points=n_points, generator=generator, dense=dense, **totals))
     if words is None: return losses
-    flat = prompt([w for phrases in words for w in phrases], PROMPTS['photo'])
-    word_embed = model.text_head(model.clip.embed_text(flat)).unflatten(0, (len(words), -1))
-    names = ['', *(f'_{i}' for i in range(len(outputs) - 1))]
-    for name,o in zip(names, [outputs[-1], *outputs[:-1]]):
-        losses[f'loss_mask_word{name}'] = grounding_loss(o['mask_embed'], word_embed, valid, model.post_mask_embed.scale(), gather=gather)
-    return losses
+    return losses | word_losses(model, [o['mask_embed'] for o in [outputs[-1], *outputs[:-1]]], words, valid, gather, share)
 
 # %% ../nbs/19_model.ipynb #trainable
 def trainable(

@@ -132,7 +132,7 @@ MICRO = Recipe(
     eye=Eye(ldm='micro', clip='micro', clip_weights='',
             vae_taps=VAE_TAPS, unet_taps=tuple(f'unet.up_blocks.{i}.resnets.1' for i in range(3))),
     head=Head(strides=(2, 4, 8, 16), pyramid=96, bottleneck=32, d=96, heads=4, pixel_layers=2, pixel_ffn=192,
-              queries=40, layers=3, ffn=384, groups=16),
+              queries=40, layers=3, ffn=384, groups=16, square=True),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9, windows=True),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
     training=Training(steps=700, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,

@@ -4,26 +4,31 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'LEARNED', 'param_groups', 'step_schedule', 'cosine_schedule', 'flat_schedule', 'schedule_of',
-           'step_generator', 'batch_indices', 'total_loss', 'train_steps', 'flatten_state', 'restore_state',
-           'save_checkpoint', 'same_run', 'load_checkpoint', 'ema_update', 'grow', 'Memory', 'on_canvas', 'remember',
-           'rest_captioner', 'side_by_side', 'batch_loss', 'optimisers', 'fit']
+           'step_generator', 'batch_indices', 'total_loss', 'backward', 'train_steps', 'flatten_state', 'restore_state',
+           'save_checkpoint', 'facts_of', 'same_run', 'keep_copy', 'load_checkpoint', 'ema_update', 'grow', 'agreed',
+           'Memory', 'on_canvas', 'remember', 'rest_captioner', 'side_by_side', 'split_batch', 'batch_words',
+           'batch_loss', 'optimisers', 'check_fit', 'save_failure', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
-import math, time
+import json, math, os, shutil, time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .files import read_tensors, write_tensors
-from .muon import mean_gradients, muon_and_adamw, ranks
+from .files import atomic, read_tensors, write_tensors
+from .live import Live
+from .muon import mean_gradients, muon_and_adamw, ranks, sum_over_processes, wait_for_all
 from .model import fit_size, odise_losses, trainable
-from .recipe import differs
+from .recipe import Recipe, differs, flat
+from .share import autocast, in_float, shared_losses, shares
 from .text import draw_words, noun_phrases
 
 # %% ../nbs/21_train.ipynb #groups
@@ -123,14 +128,29 @@ def total_loss(
     raise FloatingPointError(f'step {step}: {bad} not finite; lower the learning rate or look at this batch')
 
 # %% ../nbs/21_train.ipynb #loop
+def backward(
+    step:int,
+    parts,       # a dict of loss terms, or several of them that add up
+    scaler=None, # of half precision
+)->dict:         # what each term was, over all parts and processes
+    "Gradients of the sum of all terms."
+    terms = {}
+    for part in [parts] if isinstance(parts, dict) else parts:
+        loss = total_loss(step, part)
+        (scaler.scale(loss) if scaler else loss).backward()
+        for name,term in part.items(): terms[name] = terms[name] + term.detach() if name in terms else term.detach()
+    sum_over_processes([*terms.values()])
+    return {name: term/ranks()[1] for name,term in terms.items()}
+
 def train_steps(
-    loss_of,        # `step -> dict` of weighted loss terms (scalar tensors)
+    loss_of,        # `step -> dict` of weighted loss terms (scalar tensors), or several such dicts that add up
     params:list,    # what is clipped
     opts:list,      # optimisers; each group's `initial_lr` is scaled by `schedule`
     schedule,       # `step -> factor`
     steps:int,      # where the run ends
     start=0,        # where it begins (after a resume)
     max_norm=None,  # global L2 clip, `None` for none
+    scaler=None,    # `GradScaler` of half precision: it leaves out a step whose gradient overflowed, and is gentler with the next
 ):                  # yields `dict(step, loss, lr, grad_norm, **terms)` after each step
     "Yield one row of losses per optimiser step; a loss or gradient that is not finite ends the run before it does harm."
     for group in (g for opt in opts for g in opt.param_groups): group.setdefault('initial_lr', group['lr'])
@@ -138,14 +158,16 @@ def train_steps(
         for opt in opts:
             opt.zero_grad(set_to_none=True)
             for group in opt.param_groups: group['lr'] = group['initial_lr']*schedule(step)
-        terms = loss_of(step)
-        loss = total_loss(step, terms)
-        loss.backward()
+        terms = backward(step, loss_of(step), scaler)
         mean_gradients(params)   # over processes, if there are several
+        if scaler: [scaler.unscale_(opt) for opt in opts]
         norm = nn.utils.clip_grad_norm_(params, max_norm if max_norm else math.inf)
-        if not torch.isfinite(norm): raise FloatingPointError(f'step {step}: the losses {[*terms]} are finite, their gradient is not; look at this batch')
-        for opt in opts: opt.step()
-        yield dict(step=step, loss=loss.item(), lr=opts[0].param_groups[0]['lr'], grad_norm=norm.item(),
+        fine = bool(torch.isfinite(norm))
+        if not fine and (scaler is None or scaler.get_scale() <= 1):
+            raise FloatingPointError(f'step {step}: the losses {[*terms]} are finite, their gradient is not; look at this batch')
+        if fine: [opt.step() for opt in opts]
+        if scaler: scaler.update()
+        yield dict(step=step, loss=sum(terms.values()).item(), lr=opts[0].param_groups[0]['lr'], grad_norm=norm.item(),
                    **{name: term.item() for name,term in terms.items()})
 
 # %% ../nbs/21_train.ipynb #checkpoint
@@ -186,14 +208,34 @@ def save_checkpoint(
     for name,model in models.items(): tensors |= {f'{name}.{k}': p for k,p in trainable(model).items()}
     write_tensors(path, tensors, meta | dict(optimisers=[type(o).__name__ for o in opts]))
 
+def facts_of(
+    path, # a checkpoint
+)->dict:  # step, facts … (no tensor is read)
+    "What a checkpoint says of itself."
+    try:
+        with safe_open(path, 'pt') as f: return json.loads((f.metadata() or {}).get('meta', '{}'))
+    except Exception as error: raise ValueError(f'{path}: not a readable safetensors file ({error}); remove it to begin anew') from None
+
 def same_run(
     path, meta:dict, # a checkpoint and what it says of itself
     facts,           # of the run that wants to go on; None: not asked
 ):
-    "A run goes on under its own facts only; others are refused line by line."
-    apart = differs(meta['facts'], facts) if facts and meta.get('facts') else {}
-    lines = [f'{k} was {a}, is {b}' for k,(a,b) in apart.items()]
+    "A run goes on under its own facts only; others are refused line by line. An entry that is newer than the file had its default then."
+    old, defaults = meta.get('facts'), flat(Recipe())
+    apart = differs(old, facts) if facts and old else {}
+    lines = [f'{k} was {a}, is {b}' for k,(a,b) in apart.items() if k in flat(old) or k not in defaults or b != defaults[k]]
     if lines: raise ValueError(f"{path} belongs to another run: {'; '.join(lines)}; give the old values, or another place")
+
+def keep_copy(
+    path, step:int, # a checkpoint, and the steps it has behind it
+    keep:int,       # so many stay
+):
+    "The last checkpoints under their steps: second names of files that are there anyway, so nothing is written twice."
+    path = Path(path)
+    with atomic(path.with_name(f'{path.stem}-{step:06}{path.suffix}')) as part:
+        try: os.link(path, part)
+        except OSError: shutil.copyfile(path, part)   # a file system without links
+    for old in sorted(path.parent.glob(f'{path.stem}-{"[0-9]"*6}{path.suffix}'))[:-keep]: old.unlink()
 
 def load_checkpoint(
     path,         # `.safetensors` file
@@ -237,22 +279,39 @@ def grow(
     every=120.,    # seconds between checkpoints
     max_norm=1.,
     facts=None,    # what decides the run: kept in the file, and compared when the run goes on
+    keep=0,        # so many checkpoints stay under their steps
+    scaler=None,   # `GradScaler` of half precision
 ):                 # yields rows
     "Train with a progress bar and atomic checkpoints; started again, it goes on where it was."
+    wait_for_all()   # the first process may still be writing
     start,begun,saved,first = 0,time.time(),time.time(),ranks()[0] == 0
-    if Path(path).exists(): start = load_checkpoint(path, models, opts, facts)['step']
+    if Path(path).exists():
+        meta = load_checkpoint(path, models, opts, facts)
+        start = meta['step']
+        if scaler and 'scaler' in meta: scaler.load_state_dict(meta['scaler'])
     params = [p for g in opts for group in g.param_groups for p in group['params']]
     bar = tqdm(total=steps, initial=start, desc=Path(path).stem, disable=None if first else True)
-    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm):
+    for row in train_steps(loss_of, params, opts, schedule, steps, start, max_norm, scaler):
         if 'ema' in models: ema_update(models['ema'], models['model'], row['step'])
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
-        late = minutes and time.time() - begun > 60*minutes
+        late = agreed(minutes and time.time() - begun > 60*minutes, params[0])
         if first and (time.time() - saved > every or late or row['step'] == steps - 1):
-            save_checkpoint(path, models, opts, step=row['step'] + 1, facts=facts)
+            save_checkpoint(path, models, opts, step=row['step'] + 1, facts=facts, **({'scaler': scaler.state_dict()} if scaler else {}))
+            if keep: keep_copy(path, row['step'] + 1, keep)
             saved = time.time()
         yield row
         if late: return
+
+def agreed(
+    late,        # does this process think so?
+    like:Tensor, # any tensor of the device where processes talk
+)->bool:
+    "What the first process thinks: clocks differ, and nobody may stop alone."
+    if late is None or ranks()[1] == 1: return bool(late)
+    word = torch.tensor(float(bool(late) and ranks()[0] == 0), device=like.device)
+    sum_over_processes([word])
+    return bool(word)
 
 # %% ../nbs/21_train.ipynb #memory
 @dataclass
@@ -263,6 +322,16 @@ class Memory:
     size:tuple      # height and width of the canvas, the same for all
     targets:list    # per picture `labels`, `masks` on the canvas
     phrases:list    # per picture and caption, the noun phrases
+    names:tuple=()  # of the pictures' files
+
+    def __len__(self): return len(self.targets)
+    def take(self, model, step, rows, places): # what is kept of pictures `rows`, on the model's device
+        at, device = [r*self.windows + w for r in rows for w in range(self.windows)], next(model.parameters()).device
+        return {k: v[at].float().to(device) for k,v in self.prepared.items()}
+    def truth(self, step, rows, places, device): # labels and masks of pictures `rows`
+        return [{k: v.to(device) for k,v in self.targets[r].items()} for r in rows]
+    def points(self, seed, step, places): # where random points come from: one stream for the batch
+        return step_generator(seed, step, 2)
 
 def on_canvas(
     model,         # `ODISE`; its sizes are used
@@ -288,14 +357,14 @@ def remember(
     ghosts = [torch.empty(1, *shape, device='meta') for shape in {s.image.shape for s in samples}]   # to ask for a size costs no pixel
     sizes = [fit_size(g, model.short_side, model.max_side, model.multiple)[1].shape[2:] for g in ghosts]
     canvas = tuple(max(side) for side in zip(*sizes))
-    parts,targets = [],[]
+    parts,targets,device = [],[],next(model.parameters()).device
     for i in tqdm(range(0, len(samples), batch), 'prepare', disable=None):
         pictures,truths = zip(*(on_canvas(model, s, canvas) for s in samples[i:i + batch]))
-        parts.append({k: v.half() for k,v in model.prepare(torch.stack(pictures)).items()})
+        parts.append({k: v.half().cpu() for k,v in model.prepare(torch.stack(pictures).to(device)).items()})
         targets += truths
     prepared = {k: torch.cat([p.pop(k) for p in parts]) for k in list(parts[0])}
     phrases = [[noun_phrases(c) for c in s.captions] or [[]] for s in samples] if captions else []
-    return Memory(prepared, len(next(iter(prepared.values())))//len(samples), canvas, targets, phrases)
+    return Memory(prepared, len(next(iter(prepared.values())))//len(samples), canvas, targets, phrases, tuple(s.file_name for s in samples))
 
 # %% ../nbs/21_train.ipynb #rest
 @torch.no_grad()
@@ -305,9 +374,9 @@ def rest_captioner(
     batch=64,
 ):
     "From here on the captioner is frozen: the U-Net's features are computed once and kept."
-    eye, p = model.backbone, memory.prepared
+    eye, p, device = model.backbone, memory.prepared, next(model.parameters()).device
     chunks = zip(p.pop('latent').split(batch), p.pop('embed').split(batch))
-    parts = [[o.half() for o in eye.unet(z.float(), e.float())] for z,e in tqdm(chunks, 'U-Net', disable=None)]
+    parts = [[o.half().cpu() for o in eye.unet(z.float().to(device), e.float().to(device))] for z,e in tqdm(chunks, 'U-Net', disable=None)]
     p |= {f'unet.{i}': torch.cat(maps) for i,maps in enumerate(zip(*parts))}
     eye.frozen = True
 
@@ -325,22 +394,47 @@ def side_by_side(
     return dict(labels=labels[keep], masks=torch.stack(merged) if merged else masks)
 
 # %% ../nbs/21_train.ipynb #batch-loss
-def batch_loss(
-    step:int, model, memory:Memory, batch:int, seed:int, supervision='label', n_points=12544, dense=False, words=8, canvases=(1,),
-)->dict: # weighted terms
-    "The losses of step `step`: a function of the weights, the memory, the seed and nothing else."
-    rows, rng = batch_indices(len(memory.targets), batch, seed, step).tolist(), np.random.default_rng([seed, step])
-    at = [r*memory.windows + w for r in rows for w in range(memory.windows)]
+def split_batch(
+    step:int, memory, batch:int, seed:int, canvases=(1,), accumulate=1,
+)->tuple: # rows of the whole batch; groups of places that share a canvas; numbers of the groups of this process, part by part
+    "Which pictures step `step` sees, in which company, and who computes them."
+    rows = batch_indices(len(memory), batch, seed, step).tolist()
     wide = math.gcd(canvases[step % len(canvases)], batch) if memory.windows == 1 else 1   # pictures of several windows are wide already
-    outputs = model({k: v[at].float() for k,v in memory.prepared.items()}, (memory.size[0], wide*memory.size[1]))
-    groups, drawn, valid = [rows[i:i + wide] for i in range(0, batch, wide)], None, None
-    targets = [side_by_side([memory.targets[r] for r in group], model.training_names.isthing) for group in groups]
-    if supervision != 'label':
-        if not memory.phrases: raise ValueError(f'supervision={supervision!r} needs phrases: make the memory with remember(…, captions=True)')
-        phrases = [[word for r in group for word in memory.phrases[r][rng.integers(len(memory.phrases[r]))]] for group in groups]
-        drawn, valid = zip(*(draw_words(p, words, rng) for p in phrases))
-        valid = torch.tensor(valid)
-    return odise_losses(model, outputs, targets, drawn, valid, step_generator(seed, step, 2), n_points, dense)
+    groups = [range(i, i + wide) for i in range(0, batch, wide)]
+    return rows, groups, shares(len(groups), accumulate)
+
+def batch_words(
+    memory, rows:list, groups:list, words:int, rng, # `Memory` or `Live`; as `split_batch` gives them; phrases per canvas; numpy generator
+)->tuple: # phrases drawn for every canvas; has it any?
+    "One caption for each picture, then `words` of its phrases."
+    if not memory.phrases: raise ValueError('supervision by captions needs phrases: make the memory with remember(…, captions=True)')
+    choose = lambda said: said[rng.integers(len(said))]
+    phrases = [[word for i in group for word in choose(memory.phrases[rows[i]])] for group in groups]
+    return tuple(zip(*(draw_words(p, words, rng) for p in phrases)))
+
+def batch_loss(
+    step:int, model, memory, batch:int, seed:int, supervision='label', n_points=12544, dense=False, words=8, canvases=(1,),
+    precision='fp32', accumulate=1, # of the forward pass; parts in which this process makes its share
+): # weighted terms; or several such dicts, if the batch is shared or comes in parts
+    "The losses of step `step`: a function of the weights, the memory, the seed and nothing else."
+    rows, groups, mine = split_batch(step, memory, batch, seed, canvases, accumulate)
+    drawn, valid = (None, None) if supervision == 'label' else batch_words(memory, rows, groups, words, np.random.default_rng([seed, step]))
+    device, (h, w) = next(model.parameters()).device, memory.size
+    def seen(part): # rows and places of the groups of a part
+        places = [i for g in part for i in groups[g]]
+        return [rows[i] for i in places], places
+    def outputs(part):
+        with autocast(precision, device.type): out = model(memory.take(model, step, *seen(part)), (h, len(groups[0])*w))
+        return in_float(out)
+    def truth(part):
+        each = iter(memory.truth(step, *seen(part), device))
+        return [side_by_side([next(each) for _ in groups[g]], model.training_names.isthing) for g in part]
+    points = [memory.points(seed, step, [groups[g][0] for g in part]) for part in mine]
+    if ranks()[1] == accumulate == 1:
+        told = () if drawn is None else (drawn, torch.tensor(valid, device=device))
+        return odise_losses(model, outputs(mine[0]), truth(mine[0]), *(told or (None, None)), points[0], n_points, dense)
+    of = lambda whole: None if whole is None else [[whole[g] for g in part] for part in mine]
+    return shared_losses(model, [partial(outputs, p) for p in mine], [truth(p) for p in mine], of(drawn), of(valid), points, n_points, dense)
 
 # %% ../nbs/21_train.ipynb #optimisers
 LEARNED = ('query_feat', 'query_embed', 'level_embed', 'null_embed', 'positional_embedding', 'alpha_cond', 'sampling_offsets', 'attention_weights')
@@ -357,21 +451,53 @@ def optimisers(
     return muon_and_adamw(model, groups, lambda name: not any(part in name for part in LEARNED), lr, weight_decay, (0.9, 0.99))
 
 # %% ../nbs/21_train.ipynb #fit
+def check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed):
+    "What cannot be trained together is said before the first step."
+    kept = isinstance(memory, Memory)
+    autocast(precision)
+    if kept and augment: raise ValueError(f'augment={augment!r} jitters pictures, and a memory has none: give Live(…) instead')
+    if not kept and captioner_steps is not None: raise ValueError('captioner_steps saves the U-Net by keeping its features, and nothing of a jittered picture can be kept: leave it out')
+    if kept and not dense and ranks()[1]*accumulate > 1:
+        raise ValueError('the random points of a memory come from one stream for the whole batch, which cannot be shared: train dense, or on Live pictures')
+    for step in range(len(canvases)): split_batch(step, memory, batch, seed, canvases, accumulate)
+
+def save_failure(
+    path, model, memory, # of the run
+    rows:list,           # of the batch
+    error, facts,        # what happened; of the run
+    **where,             # step, seed
+)->FloatingPointError:   # that names the batch and the file
+    "The batch at which a run stopped and the weights that met it, beside the checkpoint: enough to meet it again."
+    rank, names = ranks()[0], [memory.names[r] for r in rows] if len(memory.names) else [str(r) for r in rows]
+    path = Path(path).with_name(f"{Path(path).stem}-failed-{where['step']}{f'-{rank}' if rank else ''}.safetensors")
+    weights = {f'model.{k}': p for k,p in trainable(model).items()}
+    write_tensors(path, weights | dict(rows=torch.tensor(rows)), where | dict(pictures=names, error=str(error), facts=facts))
+    shown = ', '.join(names[:4]) + (f' and {len(names) - 4} more' if len(names) > 4 else '')
+    told = str(error) if f"step {where['step']}" in str(error) else f"step {where['step']}: {error}"
+    return FloatingPointError(f'{told}; the batch ({shown}) and the weights are in {path}')
+
 def fit(
     model,          # `ODISE`, fresh or half trained
-    memory:Memory,  # stays as it is: it serves the next model, too
+    memory,         # `Memory`, which stays as it is and serves the next model, too; or `Live` pictures (21_live)
     path,           # checkpoint file; if there is one, the run goes on from it
     supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03, optimiser='adamw',
     n_points=12544, dense=False, words=8, canvases=(1,), captioner_steps=None, seed=0, minutes=None, every=120., facts=None,
+    augment=None, precision='fp32', accumulate=1, keep=0,
 ):                  # yields rows
     "Train by a recipe's values; a captioner that rests after `captioner_steps` saves the U-Net for the steps that follow."
+    check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed)
     models, opts = dict(model=model.train()), optimisers(model, optimiser, lr, weight_decay)
-    memory, eye, begun = replace(memory, prepared=dict(memory.prepared)), model.backbone, time.time()
-    loss = lambda s: batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases)
-    factor = schedule_of(schedule, steps, warmup)
+    eye, begun, kept, now = model.backbone, time.time(), isinstance(memory, Memory), dict(step=0, seed=seed)
+    split = lambda s: split_batch(s, memory, batch, seed, canvases, accumulate)
+    if kept: memory = replace(memory, prepared=dict(memory.prepared))
+    else: memory.follow(split)
+    def loss(s):
+        now.update(step=s)
+        return batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases, precision, accumulate)
+    factor, scaler = schedule_of(schedule, steps, warmup), torch.amp.GradScaler(next(model.parameters()).device.type) if precision == 'fp16' else None
     left = lambda: minutes and max(minutes - (time.time() - begun)/60, 1e-9)
-    run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm, facts)
-    live = 'latent' in memory.prepared   # the U-Net's features are not kept yet
+    run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm, facts, keep, scaler)
+    live = kept and 'latent' in memory.prepared   # the U-Net's features are not kept yet
     turn = 0 if not live or eye.frozen else steps if captioner_steps is None else min(steps, captioner_steps)
     last = turn - 1
     try:
@@ -381,4 +507,5 @@ def fit(
         if turn == steps or last < turn - 1: return
         if live: rest_captioner(model, memory)
         yield from run(steps)
+    except FloatingPointError as error: raise save_failure(path, model, memory, split(now['step'])[0], error, facts, **now) from None
     finally: model.eval()
