@@ -364,13 +364,13 @@ def odise_train(
     import torch
     from odise.muon import ranks
     from odise.recipe import build, save_model
-    from odise.watch import join_processes
+    from odise.watch import first_alone, join_processes
     at_least_one(eval_every=eval_every)
     kind = supervision or base_recipe(recipe).supervision
-    out, dataset, begun = folder_at(out), training_set(data, n, kind), time.time()
+    out, begun, device = folder_at(out), time.time(), join_processes()
+    with first_alone(): dataset, judges = training_set(data, n, kind), split_set(eval_on) if eval_every else None
     recipe = recipe_of(supervision, ldm, clip, queries, short_side, recipe, steps=steps, batch=batch, lr=lr, seed=seed, captioner_steps=captioner_steps,
                        augment=augment, precision=precision, accumulate=accumulate)
-    judges, device = split_set(eval_on) if eval_every else None, join_processes()
     torch.manual_seed(recipe.training.seed)
     model = build(recipe, training_names(dataset, names)).to(device)
     done = learn(model, recipe, dataset, out, minutes, every, keep, eval_every, judges, tracker, workers)

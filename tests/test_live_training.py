@@ -1,0 +1,71 @@
+"Pictures that are jittered in every step: the published recipe by its command at toy size, an exact resume, and what cannot be trained together."
+import json
+
+import pytest
+
+from odise.cli import odise_train
+from odise.files import read_tensors
+
+FULL_SHAPED = dict(   # Stable Diffusion's four levels, hardly any channels
+    vae=dict(block_out_channels=(8, 8, 16, 16), layers_per_block=2, latent_channels=4, norm_num_groups=4, sample_size=64,
+             down_block_types=('DownEncoderBlock2D',)*4, up_block_types=('UpDecoderBlock2D',)*4),
+    unet=dict(block_out_channels=(8, 16, 16, 16), layers_per_block=2, norm_num_groups=4, sample_size=8, cross_attention_dim=16, attention_head_dim=4,
+              down_block_types=(*('CrossAttnDownBlock2D',)*3, 'DownBlock2D'), up_block_types=('UpBlock2D', *('CrossAttnUpBlock2D',)*3)))
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    from odise.world import write_split
+    return str(write_split(tmp_path_factory.mktemp('scenes'), 'train', 6, progress=False))
+
+
+def test_the_published_recipe_trains_through_the_same_command(scenes, tmp_path):
+    "FULL's head, jitter, points, schedule and clip; giants of its shape and a canvas of 64 pixels; stopped after a step, gone on with."
+    from odise.ldm import toy_ldm
+    toy_ldm(tmp_path/'ldm', **FULL_SHAPED)
+    command = dict(recipe='full-caption', data=scenes, ldm=str(tmp_path/'ldm'), clip='micro', short_side=64, queries=4, batch=2, accumulate=2, steps=2,
+                   precision='bf16', out=tmp_path/'run')
+    odise_train(**command, minutes=1e-9)
+    odise_train(**command)
+    recipe = json.loads((tmp_path/'run'/'config.json').read_text())['recipe']
+    assert recipe['training']['augment'] == 'lsj' and recipe['head']['layers'] == 9 and recipe['training']['max_norm'] == 0.01
+    rows = (tmp_path/'run'/'losses.csv').read_text().split()
+    assert [r.split(',')[0] for r in rows] == ['step', '0', '1']
+    tensors, meta = read_tensors(tmp_path/'run'/'checkpoint.safetensors')
+    assert meta['step'] == 2 and all(t.isfinite().all() for t in tensors.values())
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
+def test_jittered_run_goes_on_to_the_same_bits(scenes, tmp_path, precision):
+    command = dict(data=scenes, supervision='both', augment='light', queries=6, batch=2, steps=3, precision=precision, every=1e9)
+    odise_train(**command, out=tmp_path/'whole')
+    for _ in range(2): odise_train(**command, out=tmp_path/'broken', minutes=1e-9)
+    odise_train(**command, out=tmp_path/'broken')
+    for file in ('model.safetensors', 'checkpoint.safetensors', 'losses.csv'): assert (tmp_path/'whole'/file).read_bytes() == (tmp_path/'broken'/file).read_bytes(), file
+    with pytest.raises(SystemExit, match='training.augment was light, is lsj'): odise_train(**command | dict(augment='lsj'), out=tmp_path/'whole')
+
+
+def test_a_run_written_before_there_were_newer_entries_goes_on():
+    from odise.recipe import MICRO, asdict, replace
+    from odise.train import same_run
+    old = json.loads(json.dumps(asdict(MICRO)))
+    for key in ('augment', 'precision', 'accumulate'): del old['training'][key]
+    same_run('old.safetensors', dict(facts=old), asdict(MICRO))
+    with pytest.raises(ValueError, match='training.precision was None, is bf16'):
+        same_run('old.safetensors', dict(facts=old), asdict(replace(MICRO, training=replace(MICRO.training, precision='bf16'))))
+
+
+@pytest.mark.parametrize('asked, says', [
+    (dict(recipe='fulll'), '--recipe fulll: choose from full-caption, full-label'),
+    (dict(recipe='full-label', supervision='caption'), 'leave --supervision out'),
+    (dict(augment='mixup'), "augment='mixup': choose from"),
+    (dict(augment='light', captioner_steps=2), 'captioner_steps saves the U-Net'),
+    (dict(precision='fp8'), "precision='fp8'"),
+    (dict(batch=2, accumulate=3), 'a batch of 2 canvases cannot be shared by 1 processes in 3 parts'),
+    (dict(tracker='paper'), '--tracker paper: accelerate knows'),
+    (dict(eval_every=0), '--eval_every 0'),
+    (dict(names='gone.json'), 'gone.json')])
+def test_what_cannot_be_is_said_in_one_line(scenes, tmp_path, asked, says):
+    with pytest.raises(SystemExit) as left: odise_train(out=tmp_path/'out', data=scenes, **dict(batch=2, steps=2) | asked)
+    assert says in left.value.code and '\n' not in left.value.code
+    assert not (tmp_path/'out'/'checkpoint.safetensors').exists()
