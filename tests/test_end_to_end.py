@@ -104,3 +104,22 @@ def test_rows_in_memory_and_results_on_disk_agree(tmp_path):
     odise_eval(gt=world/'panoptic.json', gt_dir=world/'panoptic', pred=tmp_path/'eval'/'panoptic.json', pred_dir=tmp_path/'eval'/'panoptic', out=tmp_path/'pq.json')
     live = pd.read_csv(tmp_path/'eval'/'report.csv', index_col=['classifier', 'names']).pq['fused', 'all']
     assert live > 1 and abs(100*json.loads((tmp_path/'pq.json').read_text())['pq'] - live) < 1e-2
+
+
+def test_two_scenes_in_a_row_keep_nine_tenths_of_their_quality():
+    "A picture wider than a window: the head that is shipped, sixty scenes of val alone and in pairs."
+    from odise.metrics import PanopticQuality
+    from odise.recipe import load_model
+    from odise.world import in_a_row, scene
+    model, scenes = load_model('label'), [scene('val', i) for i in range(60)]
+    words = model.read(CATEGORIES)
+
+    def pq(wide):
+        quality = PanopticQuality(CATEGORIES)
+        for i in range(0, len(scenes), wide):
+            s = in_a_row(scenes[i:i + wide])
+            r = model.segment(s.image, words)
+            quality.update(s.panoptic, s.segments_info, r.panoptic, r.segments_info)
+        return quality.compute()['all']['pq']
+
+    assert pq(2) >= 0.9*pq(1)
