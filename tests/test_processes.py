@@ -1,4 +1,5 @@
 "Several processes that share a batch make the step that one process makes alone."
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,27 @@ def test_two_processes_equal_one(tmp_path):
     a, b = (read_tensors(p)[0] for p in (alone, shared))
     assert a.keys() == b.keys()
     for name in a: torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-5, msg=lambda m: f'{name}: {m}')
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('localhost', 0))
+        return str(s.getsockname()[1])
+
+
+def test_a_launched_command_makes_the_losses_of_one_process(tmp_path):
+    "`accelerate launch -m odise.cli train` on two CPU processes; three canvases a step cannot be shared evenly; names and words are learnt at once."
+    import pandas as pd
+    from odise.cli import odise_train
+    from odise.world import write_split
+    options = dict(data=str(write_split(tmp_path/'scenes', 'train', 6, progress=False)), supervision='both', steps=2, batch=3, queries=8, lr=2e-4, captioner_steps=1)
+    odise_train(out=tmp_path/'one', **options)
+    launch = [sys.executable, '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no',
+              '--dynamo_backend', 'no', '--main_process_port', free_port(), '-m', 'odise.cli', 'train']
+    words = [str(w) for name, value in options.items() for w in (f'--{name}', value)]
+    done = subprocess.run([*launch, *words, '--out', tmp_path/'two'], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (pd.read_csv(tmp_path/name/'losses.csv') for name in ('one', 'two'))
+    assert one.step.tolist() == two.step.tolist() == [0, 1]
+    for column in ('loss', 'grad_norm'): torch.testing.assert_close(torch.tensor(two[column]), torch.tensor(one[column]), rtol=1e-4, atol=0, msg=lambda m: f'{column}: {m}')
+    assert 'model, checkpoint.safetensors' in done.stdout and done.stdout.count('losses.csv') == 1   # the first process speaks for all
