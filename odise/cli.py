@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'chosen_command', 'odise_world', 'split_set', 'demo_rows',
-           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'odise_eval',
+           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'words_of', 'odise_eval',
            'given', 'at_least_one', 'training_set', 'training_names', 'choose_on', 'base_recipe', 'recipe_of', 'learn',
-           'odise_train', 'odise_pretrain', 'odise_convert', 'odise_demo', 'odise_datasets']
+           'odise_train', 'odise_pretrain', 'odise_convert', 'odise_demo', 'check_set', 'odise_datasets']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -203,28 +203,46 @@ def score_files(gt, gt_dir, pred, pred_dir, out):
     print(f"{out}: {', '.join(scores) or 'no segment in any map, so there is no PQ'}")
 
 # %% ../nbs/28_cli.ipynb #eval
+def words_of(options:dict, *positional)->str:
+    "The command that would do it again."
+    return ' '.join([*positional, *(f'--{k} {v!r}' if ' ' in str(v) else f'--{k} {v}' for k,v in options.items() if v is not None)])
+
 @call_parse
 @plain_errors
 def odise_eval(
     model:str='label',   # 'label', 'caption', 'label-coco', 'caption-coco', a model folder or 'owner/name' on the hub
     data:str='val',      # a split of the world, or a folder in COCO's format
+    names:str=None,      # other words for its classes: a label file with its ids, or 'dog, puppy; grass' in its order
     n:int=None,          # scenes of the world
-    out:Path=Path('data/cache/eval'), # folder for predictions and the table
-    mode:str='fused',    # whose predictions are written: fused, diffusion or clip
+    out:Path=None,       # folder for maps, tables and log; data/cache/eval/MODEL-DATA by default
+    mode:str='fused',    # whose maps are written: fused, diffusion or clip
+    background:str='class', # a class called background is one (VOC-21), or 'void' (VOC-20)
+    short_side:int=None, # pixels of the shorter side when looking; the model's own by default
+    batch:int=8,         # pictures at a time; 1 for large ones
+    table:Path=None,     # CSV that gets a row per classifier and group of names; rows.csv in the folder by default
     gt:Path=None, gt_dir:Path=None, pred:Path=None, pred_dir:Path=None, # score existing results without a model
 ):
-    "Panoptic quality and mean IoU by seen, novel and all names; predictions as COCO panoptic PNG and JSON."
+    "PQ, mean IoU and mask AP by seen, novel and all names; maps as COCO panoptic PNG and JSON. Started again, a stopped run goes on."
     import pandas as pd
-    if gt: return score_files(gt, gt_dir, pred, pred_dir, out)
-    from odise.evaluate import iter_looks, score, write_predictions
+    if gt: return score_files(gt, gt_dir, pred, pred_dir, out or Path('data/cache/eval'))
+    from odise.evaluate import add_rows, name_groups
     from odise.hub import ODISE
-    out, dataset, net = folder_at(out), split_set(data, n), ODISE.from_pretrained(model)
-    pairs = list(iter_looks(net, dataset))
-    rows = score(net, pairs, dataset.categories)
-    write_predictions(net, pairs, dataset.categories, out, mode)
-    pd.DataFrame(rows).to_csv(out/'report.csv', index=False, float_format='%.3f')
-    print(pd.DataFrame(rows).to_string(index=False, float_format='%.1f'))
-    print(f'{out}: report.csv, panoptic.json, panoptic/')
+    from odise.protocol import KEY, Void, run_protocol, table_rows, words_for
+    from odise.text import Vocabulary
+    for option,value in given(batch=batch, short_side=short_side).items():
+        if value < 1: raise ValueError(f'--{option} {value}: ask for at least 1')
+    if background not in ('class', 'void'): raise ValueError(f"background {background!r}: choose 'class' or 'void'")
+    out = folder_at(out or Path('data/cache/eval')/f'{Path(model).name}-{Path(data).name}')
+    if names is not None: Vocabulary.read(names)   # refused before the model is loaded
+    dataset = Void(split_set(data, n)) if background == 'void' else split_set(data, n)
+    net = ODISE.from_pretrained(model)
+    net.short_side = short_side or net.short_side
+    told = run_protocol(net, dataset, out, names, mode, batch=batch)
+    command = words_of(dict(model=model, data=data, names=names, n=n, background=background, short_side=short_side, batch=batch), 'odise_eval')
+    groups = name_groups(words_for(net, dataset.categories, names))
+    add_rows(table or out/'rows.csv', table_rows(*told, groups, model, data, command=command), KEY)
+    print(pd.read_csv(out/'report.csv').to_string(index=False, float_format='%.1f'))
+    print(f"{out}: report.csv, per_class.csv, panoptic.json, panoptic/, protocol.json; rows in {table or out/'rows.csv'}")
 
 # %% ../nbs/28_cli.ipynb #given
 def given(**values): # name=value
@@ -465,25 +483,40 @@ def odise_demo(
     print(f'{out}: report.csv and scene_0.png … scene_{len(DEMO) - 1}.png, {time.time() - begun:.0f} s')
 
 # %% ../nbs/28_cli.ipynb #datasets
+def check_set(
+    folder, # in the one format; or COCO as published, with annotations/
+    split:str, # of COCO as published
+):
+    "Print what is wrong with a set or worth knowing; faults end it with an error."
+    from odise.data import PanopticDataset, coco_parts
+    from odise.validate import report, validate
+    if not folder: raise ValueError('say: odise_datasets check FOLDER')
+    dataset = PanopticDataset(**coco_parts(folder, f'{split}2017')) if (Path(folder)/'annotations').is_dir() else PanopticDataset(folder)
+    rows, n = validate(dataset), len(dataset)
+    print(report(rows, n))
+    refused = {r['image_id'] for r in rows if r['refused']}
+    if refused: raise ValueError(f'{folder}: {len(refused)} of {n} pictures have faults and would be refused; mend them, or leave them out (odise.validate.keep_sound)')
+
 @call_parse
 @plain_errors
 def odise_datasets(
-    action:str,            # list, prepare or verify
-    name:Param('data set, as in the list; for verify: the prepared folder', str, opt=False, nargs='?')=None,
+    action:str,            # list, prepare, verify or check
+    name:Param('data set, as in the list; for verify and check: the folder', str, opt=False, nargs='?')=None,
     src:Param('folder of the download', Path, opt=False, nargs='?')=None,
     out:Param('folder for the one format', Path, opt=False, nargs='?')=None,
     split:str='val',       # train or val, as the set names its folders
     labels:Path=None,      # label file or categories JSON with other names
 ):
-    "Bring a data set into COCO's panoptic format; a stopped run goes on. Or look whether a prepared one is still whole."
+    "Bring a data set into COCO's panoptic format; a stopped run goes on. Look whether a prepared one is still whole, or whether any one has faults."
     from odise.datasets import SOURCES, prepare, verify
     if action == 'list': return print('\n'.join(f'{n:20} {s.expects}\n{"":20} from: {s.where}' for n,s in SOURCES.items()))
+    if action == 'check': return check_set(name, split)
     if action == 'verify' and name:
         wrong = verify(name)
         if wrong: raise ValueError(f'{name}: {len(wrong)} pictures or maps are gone or changed: {", ".join(wrong[:5])}; prepare again into a new folder')
         return print(f'{name}: as prepared')
-    if action not in ('prepare', 'verify'): raise ValueError(f"{action!r}: choose 'list', 'prepare' or 'verify'")
-    if not out: raise ValueError('say: odise_datasets prepare NAME SRC OUT, or odise_datasets verify OUT; `odise_datasets list` shows the names')
+    if action not in ('prepare', 'verify'): raise ValueError(f"{action!r}: choose 'list', 'prepare', 'verify' or 'check'")
+    if not out: raise ValueError('say: odise_datasets prepare NAME SRC OUT, verify OUT or check FOLDER; `odise_datasets list` shows the names')
     told = prepare(name, src, folder_at(out), split, labels)
     for what,code in told['sha256'].items(): print(f'sha256 {what:9} {code}')
     print(f"{out}: {told['pictures']} pictures, {told['segments']} segments of {told['classes']} classes, {100*told['void']:.1f} % void; panoptic.json, prepared.json")
