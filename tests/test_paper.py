@@ -72,3 +72,56 @@ def test_later_numbers_and_the_abstract_are_those_of_the_fact_sheet():
     assert sorted(stored('speed') + stored('follow-up')) == told
     abstract = re.search(rf'abstract quotes ({NUMBER}) PQ and ({NUMBER}) mIoU', section('8.1')).groups()
     assert stored('abstract') == sorted(map(float, abstract))
+
+
+PAGE = json.loads((ROOT/'nbs/32_open_vocabulary.ipynb').read_text(encoding='utf-8'))['cells']
+OURS = PAPER[(PAPER.method == 'ODISE') & PAPER.table.isin(['panoptic', 'semantic'])]
+
+def source(cell): return ''.join(cell['source'])
+
+def shown(name):
+    "What a cell of the page displays as text."
+    cell = next(c for c in PAGE if c['id'] == name)
+    return '\n'.join(''.join(o['data']['text/plain']) for o in cell['outputs'] if 'text/plain' in o.get('data', {}))
+
+@pytest.fixture(scope='module')
+def page():
+    "The page's definitions, run without its figures."
+    known = {}
+    for cell in PAGE:
+        if cell['id'] in ('imports', 'paper', 'published', 'commands'): exec(compile(source(cell), cell['id'], 'exec'), known)
+    return known
+
+
+def test_the_page_has_a_cell_for_every_number_of_the_two_tables_and_no_other(page):
+    asked = page['cells'].rename(columns=dict(value='said')).assign(method='ODISE').set_index(KEY)
+    assert sorted(asked.index) == sorted(OURS.set_index(KEY).index) and len(asked) == 24
+    assert (asked.said == OURS.set_index(KEY).value).all()
+
+
+def test_every_command_of_the_page_is_read_by_its_own_parser(page):
+    from odise import cli
+    for line in [*page['cells'].prepare, *page['cells'].evaluate]:
+        name, *words = shlex.split(line)
+        anno_parser(getattr(cli, name).__wrapped__, name).parse_args(words)
+
+
+def test_two_cells_share_a_command_only_where_one_report_has_both(page):
+    asked = page['cells']
+    for _,group in asked[asked.table == 'panoptic'].groupby('evaluate'): assert group.column.is_unique
+    for (_, supervision),group in asked.groupby(['evaluate', 'supervision']): assert group.groupby('column').value.nunique().max() == 1
+
+
+@pytest.mark.parametrize('table, name', [('panoptic', 'panoptic'), ('semantic', 'semantic')])
+def test_what_the_page_displays_is_in_the_file(table, name):
+    told = re.findall(NUMBER, shown(name))
+    assert sorted(told) == sorted(PAPER[PAPER.table == table].value)
+
+
+def test_no_published_number_is_typed_into_a_page_that_reads_the_file():
+    published = set(PAPER.value)
+    for path in sorted((ROOT/'nbs').glob('[0-9]*.ipynb')):
+        cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+        if not any('paper.csv' in source(c) for c in cells if c['cell_type'] == 'code'): continue
+        typed = {n for c in cells if c['cell_type'] == 'code' for n in re.findall(r'(?<![\w.])\d+\.\d(?!\d)', re.sub(r'figsize=\(.*?\)', '', source(c)))}
+        assert not {n for n in typed & published if float(n) >= 5}, path.name
