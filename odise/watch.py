@@ -107,7 +107,7 @@ def judge_owed(
 # %% ../nbs/23_watch.ipynb #tracker
 @contextmanager
 def tracking(
-    name,       # 'tensorboard', 'trackio', … ; None: nowhere
+    name,       # 'tensorboard', 'trackio', … , or a `GeneralTracker` of your own; None: nowhere
     folder,     # where trackers that write files write them
     facts=None, # of the run: name → number or string
 ):              # yields a function of a row
@@ -117,8 +117,9 @@ def tracking(
         return
     from accelerate import Accelerator
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-    if name not in LOGGER_TYPE_TO_CLASS: raise ValueError(f'--tracker {name}: accelerate knows {", ".join(sorted(LOGGER_TYPE_TO_CLASS))}')
-    if name not in map(str, get_available_trackers()): raise ValueError(f'--tracker {name}: its package is not installed; pip install {name}')
+    own, known = not isinstance(name, str), sorted(map(str, LOGGER_TYPE_TO_CLASS))
+    if not own and name not in known: raise ValueError(f'--tracker {name}: accelerate knows {", ".join(known)}')
+    if not own and name not in map(str, get_available_trackers()): raise ValueError(f'--tracker {name}: its package is not installed; pip install {name}')
     judge = Accelerator(log_with=name, project_dir=str(folder), cpu=not torch.cuda.is_available())
     judge.init_trackers('odise', config={k: v if isinstance(v, (int, float, str, bool)) else str(v) for k,v in (facts or {}).items()})
     try: yield lambda row: judge.log({k: v for k,v in row.items() if k != 'step'}, step=row['step'])
