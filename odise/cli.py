@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'chosen_command', 'odise_world', 'split_set', 'demo_rows',
-           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'words_of', 'odise_eval',
-           'given', 'at_least_one', 'training_set', 'training_names', 'choose_on', 'base_recipe', 'recipe_of', 'learn',
-           'odise_train', 'odise_pretrain', 'odise_convert', 'odise_demo', 'check_set', 'odise_datasets']
+           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'words_of',
+           'odise_eval', 'given', 'at_least_one', 'training_set', 'training_names', 'choose_on', 'base_recipe',
+           'recipe_of', 'learn', 'odise_train', 'odise_pretrain', 'odise_ablate', 'odise_convert', 'odise_demo',
+           'check_set', 'odise_datasets']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -431,6 +432,29 @@ def odise_pretrain(
     for rows in batched(dict(step=r['step'], loss=r['loss'], lr=r['lr']) for r in run):
         if first: add_rows(checkpoint.with_suffix('.csv'), rows, ['step'])
     if first: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
+
+# %% ../nbs/28_cli.ipynb #ablate
+@call_parse
+@plain_errors
+def odise_ablate(
+    name:str,      # backbones, captioners or timesteps
+    out:Path=None, # folder of the table; data/results by default, data/cache/ablate for fewer scenes
+    seeds:int=10,  # heads of each variant
+    scenes:int=None, # to learn from, the other splits in proportion; 1,024 by default
+    dry:bool=False, # only count the cost
+):
+    "Fill the table of an ablation by the probe; stopped and started again, it goes on."
+    from odise.grids import SCENES, Probe, cost_of, run_named
+    at_least_one(seeds=seeds, scenes=scenes)
+    sizes = {k: max(1, round(n*(scenes or SCENES['train'])/SCENES['train'])) for k,n in SCENES.items()}
+    path, probe, done = folder_at(out or Path('data/cache/ablate' if scenes else 'data/results'))/f'{name}.csv', Probe(sizes), 0
+    cost = cost_of(name, probe, path, range(seeds))
+    print(f"{name}: {cost['variants']} variants to do: {cost['pictures']:,} pictures to look at, {cost['captioners']} captioners to grow, "
+          f"{cost['heads']} heads to train; about {cost['minutes']} minutes of one core", flush=True)
+    if dry: return
+    for done,row in enumerate(run_named(name, probe, path, range(seeds)), 1):
+        print(f"{row['variant']:24} seed {row['seed']} {row['split']:6} top-1 {row['top1_seen']:.1f} seen, {row['top1_novel']:.1f} novel", flush=True)
+    print(f'{path}: {done} new rows')
 
 # %% ../nbs/28_cli.ipynb #convert
 @call_parse
