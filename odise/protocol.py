@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEY', 'words_for', 'Void', 'sha', 'weights_hash', 'data_hash', 'facts_of', 'protocol_label', 'begin', 'finished',
-           'answer_block', 'names_of_maps', 'run_protocol', 'report', 'table_rows']
+           'instances_of', 'answer_block', 'names_of_maps', 'run_protocol', 'report', 'table_rows']
 
 # %% ../nbs/23_protocol.ipynb #imports
 import hashlib, json, os, time
@@ -134,6 +134,13 @@ def finished(
     os.truncate(log, end)
 
 # %% ../nbs/23_protocol.ipynb #look-at
+def instances_of(dataset, i:int):
+    "The countable instances that a set lists beside its maps, or None."
+    if not dataset.parts['instances']: return None
+    told = dataset.instances(i)
+    kept = [j for j,k in enumerate(told['labels']) if dataset.categories[k].get('isthing', 1)]
+    return dict(masks=told['masks'][kept], **{what: [told[what][j] for j in kept] for what in ('labels', 'crowd')})
+
 def answer_block(
     model, dataset,
     places:list,  # indices of its pictures
@@ -150,8 +157,7 @@ def answer_block(
         writer.add(sample.image_id, sample.file_name, told.panoptic.cpu(), told.segments_info, sample.orientation)
         row = dict(image=writer.images[-1], annotation=writer.annotations[-1], counts={})
         if sample.panoptic is not None:
-            things = dataset.instances(i) if dataset.parts['instances'] else None
-            row['counts'] = dict(zip(run['modes'], judged(sample, results, dataset.class_of, things)))
+            row['counts'] = dict(zip(run['modes'], judged(sample, results, dataset.class_of, instances_of(dataset, i))))
         rows.append(row)
     return [dict(r, seconds=(time.time() - begun)/len(rows)) for r in rows]
 
