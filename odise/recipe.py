@@ -85,7 +85,7 @@ class Images:
     short_side:int=1024
     max_side:int=2560
     multiple:int=64
-    chunk:int|None=None  # windows at a time
+    chunk:int|None=4     # windows at a time through VAE and CLIP; None: all
 
 # %% ../nbs/20_recipe.ipynb #training
 @dataclass(frozen=True)
@@ -261,9 +261,9 @@ def full_giants_of_noise(seed=0)->tuple: # `FrozenLDM`, `FrozenCLIP`
 def look_cost(
     model:ODISE, # with a diffusion eye, asked for no gradients (`requires_grad_(False)`)
     image,       # `3 H W` bytes, on the device of the model
-    **gauges,    # name → function that is read where a part ends
+    **gauges,    # name → function that is read where a part ends; its largest reading counts
 )->tuple:        # the `Look`; a dict per part: its name, gauges, and gflop if on meta, else CPU seconds of this process
-    "What every part of a look costs: operations where there are no values, time where there are."
+    "What every part of a look costs, chunks together: operations where there are no values, time where there are."
     eye, marks, counter = model.backbone, [], FlopCounterMode(display=False)
     kind, spent = ('gflop', lambda: counter.get_total_flops()/1e9) if image.is_meta else ('seconds', time.process_time)
     def mark(part, *_): marks.append({'part': part, kind: spent(), **{k: f() for k,f in gauges.items()}})
@@ -276,7 +276,11 @@ def look_cost(
     finally:
         for hook in hooks: hook.remove()
     mark('end')
-    return look, [b | {'part': a['part'], kind: b[kind] - a[kind]} for a,b in zip(marks, marks[1:])]
+    rows = {}
+    for a,b in zip(marks, marks[1:]):
+        row = rows.setdefault(a['part'], {'part': a['part'], kind: 0.})
+        row |= {kind: row[kind] + b[kind] - a[kind]} | {k: max(b[k], row.get(k, b[k])) for k in gauges}
+    return look, [*rows.values()]
 
 # %% ../nbs/20_recipe.ipynb #save
 FORMAT = 1
