@@ -356,3 +356,21 @@ def test_the_command(tmp_path, capsys):
     assert 'NAME SRC OUT' in left.value.code
     with pytest.raises(SystemExit) as left: odise_datasets('fetch')
     assert "'fetch'" in left.value.code
+
+
+def test_check_reports_a_sound_and_a_damaged_set(tmp_path, capsys):
+    from odise.world import write_split
+    world = write_split(tmp_path, 'val', 4, progress=False)
+    odise_datasets('check', str(world))
+    assert capsys.readouterr().out.startswith('4 pictures: no fault')
+    table = json.loads((world/'panoptic.json').read_text())
+    (world/'images'/table['images'][0]['file_name']).unlink()
+    table['annotations'][1]['segments_info'].pop()
+    table['annotations'][2]['segments_info'][0]['area'] += 5
+    write(world/'panoptic.json', table)
+    with pytest.raises(SystemExit) as left: odise_datasets('check', str(world))
+    said = capsys.readouterr().out
+    assert f'{world}: 2 of 4 pictures have faults' in left.value.code and '\n' not in left.value.code
+    assert all(kind in said for kind in ('4 pictures: 2 with faults', 'missing picture', 'ids only in the map', 'worth knowing', 'wrong area'))
+    with pytest.raises(SystemExit) as left: odise_datasets('check')
+    assert 'check FOLDER' in left.value.code
