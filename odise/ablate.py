@@ -99,7 +99,7 @@ def top1(hits, truths)->dict:
     return dict(top1=100*h.sum()/t.sum(), top1_seen=100*h[0]/t[0], top1_novel=100*h[1]/t[1])
 
 # %% ../nbs/24_ablate.ipynb #choose
-CHOICES = (dict(steps=100, decay=0.05), dict(steps=200, decay=0.05), dict(steps=200, decay=1.))
+CHOICES = (dict(steps=200, decay=0.05), dict(steps=400, decay=0.05), dict(steps=400, decay=1.))
 
 def choose_head(
     train:Pooled, dev:Pooled, text, seen, # as in `fit_head`
