@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'DEMO', 'batched', 'folder_at', 'plain_errors', 'chosen_command', 'odise_world', 'split_set', 'demo_rows',
-           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'score_files', 'words_of',
-           'odise_eval', 'given', 'at_least_one', 'training_set', 'training_names', 'choose_on', 'base_recipe',
+           'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'given', 'at_least_one',
+           'score_files', 'words_of', 'odise_eval', 'training_set', 'training_names', 'choose_on', 'base_recipe',
            'recipe_of', 'learn', 'odise_train', 'odise_pretrain', 'odise_ablate', 'odise_convert', 'odise_demo',
            'check_set', 'odise_datasets']
 
@@ -187,6 +187,16 @@ def odise_segment(
     for s in sorted(result.segments_info, key=lambda s: -s['area']): print(f"{s['name']:20} {s['score']:.2f} {s['area']:8} px")
     print(f'{out}: {Path(image).stem}_panoptic.png, panoptic.json, panoptic/')
 
+# %% ../nbs/28_cli.ipynb #given
+def given(**values): # name=value
+    "Only those that were given."
+    return {k: v for k,v in values.items() if v is not None}
+
+def at_least_one(**counts): # name=value
+    "Nothing of which there must be one may be zero."
+    for name,value in given(**counts).items():
+        if value < 1: raise ValueError(f'--{name} {value} trains nothing: ask for at least 1')
+
 # %% ../nbs/28_cli.ipynb #score-files
 def score_files(gt, gt_dir, pred, pred_dir, out):
     "PQ of results on disk, as fractions, to the JSON file `out`."
@@ -244,16 +254,6 @@ def odise_eval(
     add_rows(table or out/'rows.csv', table_rows(*told, groups, model, data, command=command), KEY)
     print(pd.read_csv(out/'report.csv').to_string(index=False, float_format='%.1f'))
     print(f"{out}: report.csv, per_class.csv, panoptic.json, panoptic/, protocol.json; rows in {table or out/'rows.csv'}")
-
-# %% ../nbs/28_cli.ipynb #given
-def given(**values): # name=value
-    "Only those that were given."
-    return {k: v for k,v in values.items() if v is not None}
-
-def at_least_one(**counts): # name=value
-    "Nothing of which there must be one may be zero."
-    for name,value in given(**counts).items():
-        if value < 1: raise ValueError(f'--{name} {value} trains nothing: ask for at least 1')
 
 # %% ../nbs/28_cli.ipynb #train
 def training_set(
