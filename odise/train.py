@@ -193,7 +193,7 @@ def restore_state(
         state, prefix = opt.state_dict(), f'opt.{o}.'
         for name in [n for n in tensors if n.startswith(prefix)]:
             i,key = name.removeprefix(prefix).split('.', 1)
-            state['state'].setdefault(int(i), {})[key] = tensors[name]
+            state['state'].setdefault(int(i), {})[key] = tensors[name].clone()   # from a file they lie at any address, and a sum's last bit may hang on that
         opt.load_state_dict(state)
 
 # %% ../nbs/21_train.ipynb #save-load
