@@ -149,8 +149,8 @@ class FrozenCLIP(nn.Module):
 
     def embed_text(self, strings):
         strings = [strings] if isinstance(strings, str) else list(strings)
-        new = [s for s in dict.fromkeys(strings) if s not in self.known]
-        self.known.update(zip(new, encode_strings(self.model, self.tokenize, new)))
+        for s in dict.fromkeys(strings): # one by one: in company, the last bit would hang on the company
+            if s not in self.known: self.known[s] = encode_strings(self.model, self.tokenize, [s])[0]
         return torch.stack([self.known[s] for s in strings]).to(self.mean.device)
 
     def patch_tokens(self, pixels): return patch_tokens(self.model.visual, pixels)

@@ -297,7 +297,7 @@ def grow(
         bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         late = agreed(minutes and time.time() - begun > 60*minutes, params[0])
         if first and (time.time() - saved > every or late or row['step'] == steps - 1):
-            save_checkpoint(path, models, opts, step=row['step'] + 1, facts=facts, **({'scaler': scaler.state_dict()} if scaler else {}))
+            save_checkpoint(path, models, opts, step=row['step'] + 1, row=row, facts=facts, **({'scaler': scaler.state_dict()} if scaler else {}))
             if keep: keep_copy(path, row['step'] + 1, keep)
             saved = time.time()
         yield row

@@ -39,15 +39,20 @@ def rows_before(
 def write_rows(
     path, rows, # CSV file; rows of a run
     columns=COLUMNS,
+    last=None,  # row of the checkpoint the run goes on from: it may have died before this was written
 ):              # yields the rows
     "Hand rows on, each of them on disk before the next step begins."
     file = None
+    def write(row):
+        nonlocal file
+        if file is None:
+            rows_before(path, row['step'], columns)
+            file = open(path, 'a')
+        print(*(f'{row[c]:.9g}' for c in columns), sep=',', file=file, flush=True)
     try:
+        if last: write(last)
         for row in rows:
-            if file is None:
-                rows_before(path, row['step'], columns)
-                file = open(path, 'a')
-            print(*(f'{row[c]:.9g}' for c in columns), sep=',', file=file, flush=True)
+            write(row)
             yield row
     finally:
         if file: file.close()
