@@ -324,15 +324,16 @@ def learn(
 )->int:             # steps done by now
     "Train; a run that was stopped goes on from its checkpoint."
     from dataclasses import asdict
+    from odise.files import read_facts
     from odise.live import Live
     from odise.muon import ranks
     from odise.recipe import flat
-    from odise.train import facts_of, fit, remember, same_run
+    from odise.train import fit, remember, same_run
     from odise.watch import judge, judge_owed, tracking, write_rows
     checkpoint, told, done, last = out/'checkpoint.safetensors', recipe.supervision != 'label', 0, None
     facts = asdict(recipe) | dict(data=dict(pictures=len(dataset), first=dataset.records[0]['file_name']))
     if checkpoint.exists():   # before anything is prepared
-        meta = facts_of(checkpoint)
+        meta = read_facts(checkpoint)
         same_run(checkpoint, meta, facts)
         done, last = meta['step'], meta.get('row')
     if judges and done and done % eval_every == 0: judge_owed(checkpoint, model, recipe, judges, out, done)
@@ -410,9 +411,9 @@ def odise_pretrain(
     "Grow CLIP, the VAE or the U-Net on the web split; stopped and started again it goes on. The U-Net may be shared by `torchrun`."
     import os
     import torch.distributed as dist
+    from odise.files import read_facts
     from odise.muon import ranks
     from odise.pretrain import grow_clip, grow_unet, grow_vae
-    from odise.train import facts_of
     from odise.watch import write_rows
     from odise.world import world_root
     if what not in ('clip', 'vae', 'unet'): raise ValueError(f"{what!r}: choose 'clip', 'vae' or 'unet'")
@@ -423,7 +424,7 @@ def odise_pretrain(
     if what == 'clip': run = grow_clip(out/'clip', image_size=image_size, **given(lock_at=lock_at), **options)
     elif what == 'vae': run = grow_vae(out/'ldm', **options)
     else: run = grow_unet(out/'ldm', out/'clip', **options)
-    last = facts_of(checkpoint).get('row') if checkpoint.exists() else None
+    last = read_facts(checkpoint).get('row') if checkpoint.exists() else None
     for _ in run if ranks()[0] else write_rows(checkpoint.with_suffix('.csv'), run, ('step', 'loss', 'lr'), last): pass
     if not ranks()[0]: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
 

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['NORMS', 'LEARNED', 'param_groups', 'step_schedule', 'cosine_schedule', 'flat_schedule', 'schedule_of',
            'step_generator', 'batch_indices', 'total_loss', 'backward', 'train_steps', 'flatten_state', 'restore_state',
-           'save_checkpoint', 'facts_of', 'same_run', 'keep_copy', 'load_checkpoint', 'ema_update', 'grow', 'agreed',
-           'Memory', 'on_canvas', 'remember', 'rest_captioner', 'side_by_side', 'split_batch', 'batch_words',
-           'batch_loss', 'optimisers', 'check_fit', 'save_failure', 'fit']
+           'save_checkpoint', 'same_run', 'keep_copy', 'load_checkpoint', 'ema_update', 'grow', 'agreed', 'Memory',
+           'on_canvas', 'remember', 'rest_captioner', 'side_by_side', 'split_batch', 'batch_words', 'batch_loss',
+           'optimisers', 'check_fit', 'save_failure', 'fit']
 
 # %% ../nbs/21_train.ipynb #imports
-import json, math, os, shutil, time
+import math, os, shutil, time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ import numpy as np
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -207,14 +206,6 @@ def save_checkpoint(
     tensors,_ = flatten_state(opts)
     for name,model in models.items(): tensors |= {f'{name}.{k}': p for k,p in trainable(model).items()}
     write_tensors(path, tensors, meta | dict(optimisers=[type(o).__name__ for o in opts]))
-
-def facts_of(
-    path, # a checkpoint
-)->dict:  # step, facts … (no tensor is read)
-    "What a checkpoint says of itself."
-    try:
-        with safe_open(path, 'pt') as f: return json.loads((f.metadata() or {}).get('meta', '{}'))
-    except Exception as error: raise ValueError(f'{path}: not a readable safetensors file ({error}); remove it to begin anew') from None
 
 def same_run(
     path, meta:dict, # a checkpoint and what it says of itself

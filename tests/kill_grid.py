@@ -33,9 +33,9 @@ def live(out, scenes):
 
 def step_of(out):
     "Steps that are safe on disk."
-    from odise.train import facts_of
+    from odise.files import read_facts
     path = out/'checkpoint.safetensors'
-    return facts_of(path)['step'] if path.exists() else 0
+    return read_facts(path)['step'] if path.exists() else 0
 
 
 def killed(out, scenes, after, patience):

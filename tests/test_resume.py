@@ -24,8 +24,8 @@ def run_options():
 
 def step_of(path):
     "Steps that are safe on disk."
-    from odise.files import read_tensors
-    return read_tensors(path)[1]['step'] if path.exists() else 0
+    from odise.files import read_facts
+    return read_facts(path)['step'] if path.exists() else 0
 
 
 def kill_at(process, checkpoint, step):
