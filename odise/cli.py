@@ -400,7 +400,7 @@ def odise_train(
 @call_parse
 @plain_errors
 def odise_pretrain(
-    what:str,              # clip, vae or unet
+    what:Param('clip, vae, unet, or rival and its name', str, nargs='+'),
     out:Path=Path('data/micro'), # folder that holds clip/ and ldm/
     steps:int=None, batch:int=None, lr:float=None, seed:int=0, # the page's by default
     image_size:int=64,     # of CLIP; a larger one sharpens the folder's CLIP
@@ -408,25 +408,31 @@ def odise_pretrain(
     minutes:float=None,    # stop after so long; the same command goes on
     checkpoint:Path=None,  # the cache by default
 ):
-    "Grow CLIP, the VAE or the U-Net on the web split; stopped and started again it goes on. The U-Net may be shared by `torchrun`."
+    "Grow CLIP, the VAE, the U-Net or a rival of it on the web split; stopped and started again it goes on. The U-Net may be shared by `torchrun`."
     import os
     import torch.distributed as dist
     from odise.files import read_facts
     from odise.muon import ranks
     from odise.pretrain import grow_clip, grow_unet, grow_vae
+    from odise.rivals import check_rival, grow_rival
     from odise.watch import write_rows
     from odise.world import world_root
-    if what not in ('clip', 'vae', 'unet'): raise ValueError(f"{what!r}: choose 'clip', 'vae' or 'unet'")
+    what, *name = [what] if isinstance(what, str) else what
+    if what not in ('clip', 'vae', 'unet', 'rival'): raise ValueError(f"{what!r}: choose 'clip', 'vae', 'unet' or 'rival'")
+    if len(name) != (what == 'rival'): raise ValueError('a rival is asked for by name, the others without: odise_pretrain rival mae')
+    if name: check_rival(*name)
     at_least_one(steps=steps, batch=batch, image_size=image_size)
     if 'WORLD_SIZE' in os.environ: dist.init_process_group('gloo')
-    out, checkpoint = folder_at(out), checkpoint or world_root()/'pretrain'/f"{what}{image_size if what == 'clip' else ''}.safetensors"
+    kind = f'clip{image_size}' if what == 'clip' else '-'.join([what, *name])
+    out, checkpoint = folder_at(out), checkpoint or world_root()/'pretrain'/f'{kind}.safetensors'
     options = dict(path=checkpoint, seed=seed, minutes=minutes, **given(steps=steps, batch=batch, lr=lr))
     if what == 'clip': run = grow_clip(out/'clip', image_size=image_size, **given(lock_at=lock_at), **options)
     elif what == 'vae': run = grow_vae(out/'ldm', **options)
-    else: run = grow_unet(out/'ldm', out/'clip', **options)
+    elif what == 'unet': run = grow_unet(out/'ldm', out/'clip', **options)
+    else: run = grow_rival(*name, out, **options)
     last = read_facts(checkpoint).get('row') if checkpoint.exists() else None
     for _ in run if ranks()[0] else write_rows(checkpoint.with_suffix('.csv'), run, ('step', 'loss', 'lr'), last): pass
-    if not ranks()[0]: print(f'{out}: {what}; checkpoint and losses beside {checkpoint}')
+    if not ranks()[0]: print(f'{out}: {kind}; checkpoint and losses beside {checkpoint}')
 
 # %% ../nbs/28_cli.ipynb #ablate
 @call_parse

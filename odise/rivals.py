@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RIVALS', 'check_rival', 'Silent', 'silent_loss', 'said_names', 'new_tower', 'draw_visible', 'through', 'web_batch',
            'supervised_loss', 'patches_of', 'Repainter', 'mae_loss', 'to_bytes', 'from_bytes', 'grow_unconditional',
-           'grow_tower', 'grow_rival', 'counted', 'load_rival']
+           'grow_tower', 'grow_rival', 'counted', 'rival_path', 'load_rival']
 
 # %% ../nbs/22_rivals.ipynb #imports
 import copy, re
@@ -203,16 +203,22 @@ def counted(run, steps):
         yield row
 
 # %% ../nbs/22_rivals.ipynb #load
+def rival_path(
+    name:str, micro, # one of RIVALS; folder of the giants
+)->Path:
+    "Where a rival's weights lie, or one line on how to grow them."
+    check_rival(name)
+    path = Path(micro)/'rivals'/f'{name}.safetensors'
+    if not path.exists(): raise FileNotFoundError(f'{path}: not grown yet; odise_pretrain rival --name {name} grows it')
+    return path
+
 def load_rival(
     name:str, # one of RIVALS
     micro,    # folder of the giants
     ldm=None, # a `FrozenLDM` for the unconditional U-Net to move into; read if needed
 ):            # `FrozenLDM` with another U-Net, or an open_clip tower
     "A rival, frozen."
-    check_rival(name)
-    path = Path(micro)/'rivals'/f'{name}.safetensors'
-    if not path.exists(): raise FileNotFoundError(f'{path}: not grown yet; odise_pretrain rival {name} grows it')
-    weights = from_bytes(read_tensors(path)[0])
+    weights = from_bytes(read_tensors(rival_path(name, micro))[0])
     if name == 'unconditional':
         from diffusers import UNet2DConditionModel
         ldm, net = ldm or load_ldm(Path(micro)/'ldm'), UNet2DConditionModel(**UNET_CONFIG)
