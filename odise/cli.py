@@ -438,14 +438,15 @@ def odise_pretrain(
 @call_parse
 @plain_errors
 def odise_ablate(
-    name:str,      # backbones, captioners or timesteps
+    name:str,      # backbones, captioners, timesteps or supervision
     out:Path=None, # folder of the table; data/results by default, data/cache/ablate for fewer scenes
     seeds:int=10,  # heads of each variant
-    scenes:int=None, # to learn from, the other splits in proportion; 1,024 by default
+    scenes:int=None, # to learn from, the other splits in proportion; 1,024 by default (supervision: 2,048)
     dry:bool=False, # only count the cost
 ):
     "Fill the table of an ablation by the probe; stopped and started again, it goes on."
     from odise.grids import SCENES, Probe, cost_of, run_named
+    if name == 'supervision': from odise.supervision import SCENES, School as Probe, cost_of, run_named
     at_least_one(seeds=seeds, scenes=scenes)
     sizes = {k: max(1, round(n*(scenes or SCENES['train'])/SCENES['train'])) for k,n in SCENES.items()}
     path, probe, done = folder_at(out or Path('data/cache/ablate' if scenes else 'data/results'))/f'{name}.csv', Probe(sizes), 0
