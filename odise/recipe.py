@@ -208,12 +208,13 @@ def build(
     names,            # training vocabulary, in any form `Vocabulary.read` takes
     ldm=None, clip=None, # giants already in memory
     cls=ODISE,
+    eye=None,         # a backbone to put in the place of the recipe's
 )->ODISE:             # with fresh trainable weights
     "Unpack a recipe into plain arguments of plain constructors."
     names = Vocabulary.read(names)
-    ldm, clip = giants(recipe.eye, ldm, clip)
+    if eye is None: ldm, clip = giants(recipe.eye, ldm, clip)
     h, f, i = recipe.head, recipe.fusion, recipe.images
-    eye = build_eye(recipe.eye, ldm, clip)
+    eye = eye or build_eye(recipe.eye, ldm, clip)
     label = recipe.supervision != 'caption'
     model = cls(
         eye, Pyramid(eye.channels, eye.strides, h.pyramid, h.bottleneck, h.groups, max(h.strides)),

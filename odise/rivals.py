@@ -20,7 +20,7 @@ from .clip import OPENAI_MEAN, OPENAI_STD, patch_tokens
 from .files import read_tensors, write_tensors
 from .ldm import FrozenLDM, load_ldm, read_part
 from .names import NAMES
-from .pretrain import CLIP_CONFIG, UNET_CONFIG, clip_optimisers, unet_loss, unet_optimisers, web_captions, web_latents, web_set
+from .pretrain import CLIP_CONFIG, SCHEDULER_CONFIG, UNET_CONFIG, clip_optimisers, unet_loss, unet_optimisers, web_captions, web_latents, web_set
 from .train import batch_indices, cosine_schedule, flat_schedule, grow, step_generator
 
 # %% ../nbs/22_rivals.ipynb #rivals
@@ -162,11 +162,12 @@ def from_bytes(tensors:dict)->dict: # name → float32
 
 # %% ../nbs/22_rivals.ipynb #grow
 def grow_unconditional(micro, path, steps, batch, lr, seed, minutes, n):
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     torch.manual_seed(seed)
     unet, ldm = UNet2DConditionModel(**UNET_CONFIG).train().to(memory_format=torch.channels_last), load_ldm(micro/'ldm')
     average, latents = copy.deepcopy(unet), web_latents(read_part(AutoencoderKL, micro/'ldm'/'vae'), micro/'ldm'/'vae', n)
-    loss = lambda s: silent_loss(s, unet, latents, ldm.empty, ldm.alphas_cumprod, batch, seed)
+    signal = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    loss = lambda s: silent_loss(s, unet, latents, ldm.empty, signal, batch, seed)
     yield from grow(loss, dict(model=unet, ema=average), unet_optimisers(unet, lr), path, steps, lambda s: flat_schedule(s, steps), minutes)
     return average
 
@@ -176,7 +177,7 @@ def grow_tower(name, path, steps, batch, lr, seed, minutes, n):
     model, held = (tower, said_names(web_captions(n))) if name == 'supervised' else (Repainter(tower), None)
     loss = lambda s: supervised_loss(s, tower, images, held, batch, seed) if name == 'supervised' else mae_loss(s, model, images, batch, seed)
     yield from grow(loss, dict(model=model), clip_optimisers(model, lr), path, steps, lambda s: cosine_schedule(s, steps, min(100, steps//10)), minutes)
-    return tower
+    return model
 
 def grow_rival(
     name:str,      # one of RIVALS
@@ -209,20 +210,20 @@ def rival_path(
     "Where a rival's weights lie, or one line on how to grow them."
     check_rival(name)
     path = Path(micro)/'rivals'/f'{name}.safetensors'
-    if not path.exists(): raise FileNotFoundError(f'{path}: not grown yet; odise_pretrain rival --name {name} grows it')
+    if not path.exists(): raise FileNotFoundError(f'{path}: not grown yet; odise_pretrain rival {name} grows it')
     return path
 
 def load_rival(
     name:str, # one of RIVALS
     micro,    # folder of the giants
     ldm=None, # a `FrozenLDM` for the unconditional U-Net to move into; read if needed
-):            # `FrozenLDM` with another U-Net, or an open_clip tower
+):            # `FrozenLDM` with another U-Net, an open_clip tower, or a `Repainter` around one
     "A rival, frozen."
     weights = from_bytes(read_tensors(rival_path(name, micro))[0])
     if name == 'unconditional':
         from diffusers import UNet2DConditionModel
         ldm, net = ldm or load_ldm(Path(micro)/'ldm'), UNet2DConditionModel(**UNET_CONFIG)
-    else: net = new_tower(len(NAMES) if name == 'supervised' else None)
+    else: net = new_tower(len(NAMES)) if name == 'supervised' else Repainter(new_tower())
     net.load_state_dict(weights)
     net.eval().requires_grad_(False)
     return net if name != 'unconditional' else type(ldm)(ldm.vae, net, ldm.empty, ldm.alphas_cumprod, ldm.scaling_factor, ldm.window, ldm.text, ldm.prediction)
