@@ -6,8 +6,8 @@
 __all__ = ['COLOURS', 'DEMO', 'folder_at', 'plain_errors', 'chosen_command', 'odise_world', 'split_set', 'demo_rows',
            'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'given', 'at_least_one',
            'score_files', 'words_of', 'odise_eval', 'training_set', 'training_names', 'choose_on', 'base_recipe',
-           'recipe_of', 'learn', 'odise_train', 'odise_pretrain', 'odise_ablate', 'odise_convert', 'odise_demo',
-           'check_set', 'odise_datasets']
+           'recipe_of', 'learn', 'odise_train', 'odise_pretrain', 'ablate_whole', 'odise_ablate', 'odise_convert',
+           'odise_demo', 'check_set', 'odise_datasets']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -435,21 +435,41 @@ def odise_pretrain(
     if not ranks()[0]: print(f'{out}: {kind}; checkpoint and losses beside {checkpoint}')
 
 # %% ../nbs/28_cli.ipynb #ablate
+def ablate_whole(name:str, out, seeds:int, dry:bool, only):
+    "Whole models behind the eyes of a grid."
+    from odise.grids import Probe
+    from odise.whole import run_whole, whole_left
+    at_least_one(seeds=seeds)
+    path, probe, some, done = folder_at(out or Path('data/results'))/f'{name}-whole.csv', Probe(), only and [o.strip() for o in only.split(';')], 0
+    left = whole_left(name, probe, path, range(seeds), some)
+    print(f'{name}: {len(left)} variants, {sum(map(len, left.values()))} whole models to train, a quarter of an hour of one core for each', flush=True)
+    if dry: return
+    for done,row in enumerate(run_whole(name, probe, path, range(seeds), only=some), 1):
+        print(f"{row['variant']:24} seed {row['seed']} {row['split']:6} PQ {row['pq_seen']:.1f} seen, {row['pq_novel']:.1f} novel", flush=True)
+    print(f'{path}: {done} new rows')
+
 @call_parse
 @plain_errors
 def odise_ablate(
-    name:str,      # backbones, captioners, timesteps or supervision
+    name:str,      # backbones, captioners, timesteps or supervision; budget: how long heads are to be trained
     out:Path=None, # folder of the table; data/results by default, data/cache/ablate for fewer scenes
     seeds:int=10,  # heads of each variant
     scenes:int=None, # to learn from, the other splits in proportion; 1,024 by default (supervision: 2,048)
     dry:bool=False, # only count the cost
+    whole:bool=False, # train whole models and measure PQ (NAME-whole.csv): a quarter of an hour for each variant and seed
+    only:str=None, # of --whole: some variants, as in 'VAE only; CLIP tower'
 ):
-    "Fill the table of an ablation by the probe; stopped and started again, it goes on."
-    from odise.grids import SCENES, Probe, cost_of, run_named
+    "Fill the table of an ablation by the probe, or by whole models; stopped and started again, it goes on."
+    if whole: return ablate_whole(name, out, seeds, dry, only)
+    from odise.evaluate import add_rows
+    from odise.grids import SCENES, Probe, cost_of, run_budget, run_named
     if name == 'supervision': from odise.supervision import SCENES, School as Probe, cost_of, run_named
     at_least_one(seeds=seeds, scenes=scenes)
     sizes = {k: max(1, round(n*(scenes or SCENES['train'])/SCENES['train'])) for k,n in SCENES.items()}
     path, probe, done = folder_at(out or Path('data/cache/ablate' if scenes else 'data/results'))/f'{name}.csv', Probe(sizes), 0
+    if name == 'budget':
+        add_rows(path, run_budget(probe), ('variant', 'decay', 'steps', 'seed'))
+        return print(f'{path}: written')
     cost = cost_of(name, probe, path, range(seeds))
     print(f"{name}: {cost['variants']} variants to do: {cost['pictures']:,} pictures to look at, {cost['captioners']} captioners to grow, "
           f"{cost['heads']} heads to train; about {cost['minutes']} minutes of one core", flush=True)
