@@ -86,7 +86,9 @@ def whole_row(
     return row
 
 # %% ../nbs/24_whole.ipynb #run
-def scenes_of(split, n)->PanopticDataset: return PanopticDataset(write_split(world_root(), split, n, progress=False))
+def scenes_of(split, n)->PanopticDataset:
+    "In a folder of its own for each size: a split of another size in the same place would be overwritten."
+    return PanopticDataset(write_split(world_root()/'whole'/str(n), split, n, progress=False))
 
 def whole_facts(grid:str, probe, recipe=WHOLE, sizes=WHOLE_SIZES)->dict: # variant → weights, recipe, command
     "What every row says of its making."
