@@ -153,7 +153,9 @@ def test_a_run_that_cannot_learn(tmp_path):
     refuse(odise_train, data=data, supervision='caption', says=['a.png has no caption', 'captions.json'], out=tmp_path/'out')
     for name in ('steps', 'batch', 'queries', 'short_side'):
         refuse(odise_train, data=data, **{name: 0}, says=[f'--{name} 0', 'at least 1'], out=tmp_path/'out')
-    refuse(odise_pretrain, 'sd', says=["'sd'", "'clip', 'vae' or 'unet'"], out=tmp_path/'out')
+    refuse(odise_pretrain, 'sd', says=["'sd'", "'clip', 'vae', 'unet' or 'rival'"], out=tmp_path/'out')
+    refuse(odise_pretrain, ['rival', 'bert'], says=["'bert'", 'unconditional, supervised, mae'], out=tmp_path/'out')
+    refuse(odise_pretrain, ['rival'], says=['by name', 'odise_pretrain rival mae'], out=tmp_path/'out')
     refuse(odise_pretrain, 'vae', steps=0, says=['--steps 0', 'at least 1'], out=tmp_path/'out')
     refuse(odise_demo, n=0, says=['0 scenes', 'at least 1'], out=tmp_path/'out')
 
