@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RIVALS', 'check_rival', 'Silent', 'silent_loss', 'said_names', 'new_tower', 'draw_visible', 'through', 'web_batch',
            'supervised_loss', 'patches_of', 'Repainter', 'mae_loss', 'to_bytes', 'from_bytes', 'grow_unconditional',
-           'grow_tower', 'grow_rival', 'counted', 'rival_path', 'load_rival']
+           'grow_tower', 'grow_rival', 'rival_path', 'load_rival']
 
 # %% ../nbs/22_rivals.ipynb #imports
 import copy, re
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .backbones import with_unet
 from .clip import OPENAI_MEAN, OPENAI_STD, patch_tokens
-from .files import read_tensors, write_tensors
-from .ldm import FrozenLDM, load_ldm, read_part
+from .files import read_facts, read_tensors, write_tensors
+from .ldm import load_ldm, read_part
 from .names import NAMES
 from .pretrain import CLIP_CONFIG, SCHEDULER_CONFIG, UNET_CONFIG, clip_optimisers, unet_loss, unet_optimisers, web_captions, web_latents, web_set
 from .train import batch_indices, cosine_schedule, flat_schedule, grow, step_generator
@@ -189,19 +190,10 @@ def grow_rival(
     "Grow a rival on the web split; stopped and started again it goes on."
     check_rival(name)
     facts = RIVALS[name] | {k: v for k,v in dict(steps=steps, batch=batch, lr=lr).items() if v is not None}
-    options, done = dict(path=path, seed=seed, minutes=minutes, n=n, **facts), None
-    run = grow_unconditional(Path(micro), **options) if name == 'unconditional' else grow_tower(name, **options)
-    net = yield from counted(run, facts['steps'])
-    if net: write_tensors(Path(micro)/'rivals'/f'{name}.safetensors', to_bytes(net.state_dict()), dict(rival=name, seed=seed, n=n, **facts))
-
-def counted(run, steps):
-    "Pass rows on; what the run returns, if it came to its end."
-    last = steps - 1
-    while True:
-        try: row = next(run)
-        except StopIteration as end: return end.value if last == steps - 1 else None
-        last = row['step']
-        yield row
+    options = dict(path=path, seed=seed, minutes=minutes, n=n, **facts)
+    net = yield from grow_unconditional(Path(micro), **options) if name == 'unconditional' else grow_tower(name, **options)
+    if read_facts(path)['step'] < facts['steps']: return   # out of minutes: the same call goes on
+    write_tensors(Path(micro)/'rivals'/f'{name}.safetensors', to_bytes(net.state_dict()), dict(rival=name, seed=seed, n=n, **facts))
 
 # %% ../nbs/22_rivals.ipynb #load
 def rival_path(
@@ -226,4 +218,4 @@ def load_rival(
     else: net = new_tower(len(NAMES)) if name == 'supervised' else Repainter(new_tower())
     net.load_state_dict(weights)
     net.eval().requires_grad_(False)
-    return net if name != 'unconditional' else type(ldm)(ldm.vae, net, ldm.empty, ldm.alphas_cumprod, ldm.scaling_factor, ldm.window, ldm.text, ldm.prediction)
+    return with_unet(ldm, net) if name == 'unconditional' else net
