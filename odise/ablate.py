@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BUDGET', 'CHOICES', 'GROUPS', 'pool_under', 'Pooled', 'ProbeHead', 'fit_head', 'scene_hits', 'top1', 'budget_rows',
-           'digest', 'same_hash', 'pack', 'unpack', 'left_to_do', 'run_grid', 'probe_rows', 'draw_seeds',
-           'drawn_differences', 'paired_intervals', 'verdict_table']
+           'same_hash', 'pack', 'unpack', 'left_to_do', 'run_grid', 'probe_rows', 'draw_seeds', 'drawn_differences',
+           'paired_intervals', 'verdict_table']
 
 # %% ../nbs/24_ablate.ipynb #imports
-import base64, hashlib, json, zlib
+import base64, zlib
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import harmonic_mean
@@ -119,19 +119,6 @@ def budget_rows(
                                 harmonic=harmonic_mean([scores['top1_seen'], scores['top1_novel']]))
 
 # %% ../nbs/24_ablate.ipynb #hash
-def digest(
-    *parts, # paths of files or folders, or anything JSON can write
-)->str:     # 'h' and ten hexadecimal digits (the letter keeps tables from reading a number)
-    "One short name for exactly these bytes."
-    sha = hashlib.sha256()
-    for part in parts:
-        if not isinstance(part, Path): sha.update(json.dumps(part, sort_keys=True).encode())
-        else:
-            if not part.exists(): raise FileNotFoundError(f'{part}: not there, so it has no hash; make it first')
-            for file in sorted(part.rglob('*')) if part.is_dir() else [part]:
-                if file.is_file(): sha.update(file.name.encode() + file.read_bytes())
-    return 'h' + sha.hexdigest()[:10]
-
 def same_hash(
     rows,  # DataFrame with columns variant, weights, recipe
 ):         # the same rows

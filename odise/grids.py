@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
-from .ablate import BUDGET, Pooled, ProbeHead, budget_rows, digest, left_to_do, pool_under, probe_rows, run_grid
+from .ablate import BUDGET, Pooled, ProbeHead, budget_rows, left_to_do, pool_under, probe_rows, run_grid
 from .backbones import CLIPBackbone, NetBackbone, random_unet
 from .captioner import ConstantCaptioner, ImplicitCaptioner
 from .clip import OPENAI_MEAN, OPENAI_STD, load_clip
 from .features import unet_features, vae_features
-from .files import read_tensors, write_tensors
+from .files import digest, read_tensors, write_tensors
 from .ldm import load_ldm
 from .recipe import MICRO
 from .rivals import RIVALS, load_rival, rival_path

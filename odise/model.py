@@ -244,8 +244,9 @@ def word_losses(
     valid,          # `b` has the caption any words?
     gather=None, share=None, # see `grounding_loss`
 )->dict:            # a term per output
-    "Grounding of every output (fact sheet §5.4)."
-    flat, names = prompt([w for phrases in words for w in phrases], PROMPTS['photo']), ['', *(f'_{i}' for i in range(len(embeds) - 1))]
+    "Grounding of every output (fact sheet §5.4); phrases are put to CLIP as this model puts names."
+    template = PROMPTS['photo' if model.text_head.null_embed is None else 'none']
+    flat, names = prompt([w for phrases in words for w in phrases], template), ['', *(f'_{i}' for i in range(len(embeds) - 1))]
     word_embed, scale = model.text_head(model.clip.embed_text(flat)).unflatten(0, (len(words), -1)), model.post_mask_embed.scale()
     return {f'loss_mask_word{name}': grounding_loss(e, word_embed, valid, scale, gather=gather, share=share) for name,e in zip(names, embeds)}
 

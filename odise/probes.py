@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['SEEN', 'THING', 'SIZES', 'cell_of', 'likes', 'attention_of', 'self_attention_maps', 'cell_shares', 'learn_line',
            'read_line', 'name_map', 'iou', 'line_scores', 'ProbeSet', 'probe_set', 'probe_maps', 'untaught', 'tap_rows',
-           'files_mark', 'write_probes']
+           'write_probes']
 
 # %% ../nbs/08_probes.ipynb #imports
-import copy, hashlib
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .clip import load_clip
 from .features import tap, unet_features, vae_features
-from .files import atomic
+from .files import atomic, digest
 from .ldm import block_inputs, load_ldm, published_taps
 from .names import NAMES, data_path
 from .text import prompt
@@ -217,14 +217,6 @@ def tap_rows(
                     yield fact | dict(split=split) | line_scores(tests[split][i], scored.names, line, text) | dict(scenes=sizes['train'], steps=0, penalty=penalty)
 
 # %% ../nbs/08_probes.ipynb #write
-def files_mark(
-    *folders, # of weights
-)->str:       # 'h' and ten hexadecimal digits
-    "One short name for every byte in the folders, the one that the ablations' rows carry (page 24)."
-    sha = hashlib.sha256()
-    for file in (f for folder in folders for f in sorted(Path(folder).rglob('*')) if f.is_file()): sha.update(file.name.encode() + file.read_bytes())
-    return 'h' + sha.hexdigest()[:10]
-
 def write_probes(
     path,       # CSV to write
     micro=None, # folder with the giants `ldm` and `clip`; the shipped ones by default
@@ -236,6 +228,6 @@ def write_probes(
     text = load_clip(giants[1]).embed_text(prompt([n.name for n in NAMES]))
     rows = pd.DataFrame(tap_rows(load_ldm(giants[0]), text, **kwargs))
     told = ''.join(f', {name}={value!r}' for name,value in kwargs.items())
-    rows = rows.assign(weights=files_mark(*giants), command=f'odise.probes.write_probes(path{told})')
+    rows = rows.assign(weights=digest(*giants), command=f'odise.probes.write_probes(path{told})')
     with atomic(path) as part: rows.to_csv(part, index=False, float_format='%.6g')
     return len(rows)

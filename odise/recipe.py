@@ -102,6 +102,7 @@ class Training:
     n_points:int=12_544
     dense:bool=False     # compare every mask pixel instead of points
     words:int=8          # phrases per caption
+    hear_every:int=2     # steps from one batch of captions of pictures without masks to the next, if there are any to hear
     canvases:tuple=(1,)  # pictures side by side on a canvas, in turn from step to step
     captioner_steps:int|None=None # after so many steps the captioner rests and features are cached; None: never
     augment:str|None=None # 'lsj' as published, or 'light': pictures are jittered in every step; None: kept after one pass

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .ablate import Pooled, ProbeHead, digest, left_to_do, pack, run_grid, scene_hits, top1
+from .ablate import Pooled, ProbeHead, left_to_do, pack, run_grid, scene_hits, top1
+from .files import digest
 from .fusion import cosine_logits
 from .grids import Probe, Variant, look_of, pooled_of
 from .grounding import grounding_loss

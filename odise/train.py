@@ -311,7 +311,7 @@ class Memory:
     prepared:dict   # name → `n·w …` float16, w windows per picture
     windows:int     # per picture
     size:tuple      # height and width of the canvas, the same for all
-    targets:list    # per picture `labels`, `masks` on the canvas
+    targets:list    # per picture `labels`, `masks` on the canvas; None where there are no masks
     phrases:list    # per picture and caption, the noun phrases
     names:tuple=()  # of the pictures' files
 
@@ -326,14 +326,15 @@ class Memory:
 
 def on_canvas(
     model,         # `ODISE`; its sizes are used
-    sample,        # `Sample` with masks
+    sample,        # `Sample`
     canvas:tuple,  # height and width, large enough
-)->tuple:          # `3 H W` picture in [0, 1]; its target
+)->tuple:          # `3 H W` picture in [0, 1]; its target, None if it has no masks
     "A picture resized as at test time, and its masks with it, zeros on the right and below."
     picture = fit_size(sample.image[None].float()/255, model.short_side, model.max_side, model.multiple)[0][0]
     h,w = picture.shape[1:]
-    masks = F.interpolate(sample.masks[:, None].float(), (h, w), mode='nearest')[:, 0] > 0.5
     lay = lambda x: F.pad(x, (0, canvas[1] - w, 0, canvas[0] - h))
+    if sample.masks is None: return lay(picture), None
+    masks = F.interpolate(sample.masks[:, None].float(), (h, w), mode='nearest')[:, 0] > 0.5
     return lay(picture), dict(labels=sample.labels, masks=lay(masks))
 
 # %% ../nbs/21_train.ipynb #remember
@@ -442,10 +443,13 @@ def optimisers(
     return muon_and_adamw(model, groups, lambda name: not any(part in name for part in LEARNED), lr, weight_decay, (0.9, 0.99))
 
 # %% ../nbs/21_train.ipynb #fit
-def check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed):
+def check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard=None, hear_every=1):
     "What cannot be trained together is said before the first step."
     kept = isinstance(memory, Memory)
     autocast(precision)
+    if heard and hear_every < 1: raise ValueError(f'hear_every={hear_every} hears nothing: give 1 or more, or leave heard out')
+    if kept and None in memory.targets:
+        raise ValueError(f'{memory.names[memory.targets.index(None)]} has no masks to learn from: leave it out, draw some, or let it be heard (21_train_heard)')
     if kept and augment: raise ValueError(f'augment={augment!r} jitters pictures, and a memory has none: give Live(…) instead')
     if not kept and captioner_steps is not None: raise ValueError('captioner_steps saves the U-Net by keeping its features, and nothing of a jittered picture can be kept: leave it out')
     if kept and not dense and ranks()[1]*accumulate > 1:
@@ -474,9 +478,10 @@ def fit(
     supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03, optimiser='adamw',
     n_points=12544, dense=False, words=8, canvases=(1,), captioner_steps=None, seed=0, minutes=None, every=120., facts=None,
     augment=None, precision='fp32', accumulate=1, keep=0,
+    heard=None, hear_every=2, # `Heard` captions of pictures without masks (21_train_heard), and steps from one batch of them to the next
 ):                  # yields rows
     "Train by a recipe's values; a captioner that rests after `captioner_steps` saves the U-Net for the steps that follow."
-    check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed)
+    check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard, hear_every)
     models, opts = dict(model=model.train()), optimisers(model, optimiser, lr, weight_decay)
     eye, begun, kept, now = model.backbone, time.time(), isinstance(memory, Memory), dict(step=0, seed=seed)
     split = lambda s: split_batch(s, memory, batch, seed, canvases, accumulate)
@@ -484,7 +489,9 @@ def fit(
     else: memory.follow(split)
     def loss(s):
         now.update(step=s)
-        return batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases, precision, accumulate)
+        parts = batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases, precision, accumulate)
+        yield from [parts] if isinstance(parts, dict) else parts
+        if heard and s % hear_every == 0: yield heard.loss(s//hear_every, model, batch, seed, words, precision)
     factor, scaler = schedule_of(schedule, steps, warmup), torch.amp.GradScaler(next(model.parameters()).device.type) if precision == 'fp16' else None
     left = lambda: minutes and max(minutes - (time.time() - begun)/60, 1e-9)
     run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm, facts, keep, scaler)
@@ -497,6 +504,7 @@ def fit(
             last = row['step']
         if turn == steps or last < turn - 1: return
         if live: rest_captioner(model, memory)
+        if live and heard: heard = heard.rested(model)
         yield from run(steps)
     except FloatingPointError as error: raise save_failure(path, model, memory, split(now['step'])[0], error, facts, **now) from None
     finally: model.eval()

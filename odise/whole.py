@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from .ablate import digest, left_to_do, run_grid
+from .ablate import left_to_do, run_grid
 from .backbones import DiffusionBackbone, VAEBackbone
 from .captioner import EmptyCaptioner
 from .data import PanopticDataset
 from .evaluate import count_scenes, iter_looks, name_groups, quality_of, resampled
+from .files import digest
 from .grids import GRIDS, GROWN, TOWERS, VAE, Probe, Variant, base_of, grown_captioner, own_part, told_states, trained_captioner
 from .recipe import LEVELS, MICRO, MICRO_CLIP, MICRO_VAE, Recipe, build
 from .train import fit, remember

@@ -26,7 +26,7 @@ def live(out, scenes):
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         from odise.cli import odise_train
-        odise_train(out=out, data=str(scenes), **OPTIONS)
+        odise_train(out=out, data=str(scenes), heard=str(scenes), **OPTIONS)
         code = 0
     finally: os._exit(code)
 

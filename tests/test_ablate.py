@@ -53,3 +53,10 @@ def test_a_hash_that_looks_like_a_number_stays_what_it_is(tmp_path):
 def test_hits_survive_the_table():
     hits = np.random.default_rng(0).integers(0, 9, (500, 2))
     assert (unpack(pack(hits)) == hits).all() and len(pack(hits)) < 700
+
+
+def test_whole_heads_are_counted_before_they_are_trained(tmp_path, capsys):
+    from odise.cli import odise_ablate
+    odise_ablate('oracle', out=tmp_path, seeds=2, dry=True)
+    assert 'oracle: 4 heads to measure' in capsys.readouterr().out   # label and caption, two seeds each
+    assert not [*tmp_path.rglob('*.csv')]

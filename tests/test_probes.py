@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 import torch
 
-from odise.ablate import digest
+from odise.files import digest
 from odise.ldm import block_inputs, published_taps, toy_ldm
 from odise.names import NAMES, data_path
-from odise.probes import SIZES, files_mark, tap_rows
+from odise.probes import SIZES, tap_rows
 
 KEY = ['network', 'tap', 'timestep', 'seed', 'split']
 MEASURES = ['top1_seen', 'miou_seen', 'miou_things', 'miou_stuff', 'miou_novel']
@@ -20,11 +20,6 @@ def rows_of(ldm, seeds):
     return pd.DataFrame(tap_rows(ldm, text, seeds=seeds, timesteps=(0,), sizes=dict(train=4, dev=2, val=3)))
 
 
-def test_the_mark_is_the_ablations():
-    giants = data_path('micro', 'ldm'), data_path('micro', 'clip')
-    assert files_mark(*giants) == digest(*giants)
-
-
 def test_the_table_is_whole():
     rows = pd.read_csv(data_path('results', 'probes.csv'))
     assert not rows.duplicated(KEY).any()
@@ -32,7 +27,7 @@ def test_the_table_is_whole():
     assert rows.seed.nunique() >= 3 and set(rows.split) == {'dev', 'val'}
     assert set(rows.scenes) == {SIZES['train']}
     assert rows[MEASURES].notna().all(axis=None) and rows[MEASURES].stack().between(0, 100).all()
-    assert set(rows.weights) == {files_mark(data_path('micro', 'ldm'), data_path('micro', 'clip'))}
+    assert set(rows.weights) == {digest(data_path('micro', 'ldm'), data_path('micro', 'clip'))}
 
 
 def test_every_tap_of_any_model(ldm):

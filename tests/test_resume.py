@@ -14,7 +14,7 @@ TRAIN = str(Path(sys.executable).with_name('odise_train'))
 
 
 def command(scenes, out):
-    return [TRAIN, '--data', str(scenes), '--supervision', 'caption', '--steps', str(STEPS), '--captioner_steps', '3', '--batch', '4',
+    return [TRAIN, '--data', str(scenes), '--heard', str(scenes), '--supervision', 'caption', '--steps', str(STEPS), '--captioner_steps', '3', '--batch', '4',
             '--queries', '10', '--every', '0', '--out', str(out)]
 
 

@@ -52,10 +52,10 @@ def main(steps=6):
     table, rows = ROOT/'data'/'results'/'processes.csv', []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        scenes = write_split(folder/'scenes', 'train', 9, progress=False)
+        scenes, told = (write_split(folder/split, split, 9, progress=False) for split in ('train', 'web'))
         for kind in ('label', 'caption'):
             # three canvases a step: two processes cannot share them evenly; the captioner is alive for half of the run
-            rows.append(compare(scenes, folder, kind, steps=steps, batch=3, queries=10, lr=2e-4, captioner_steps=steps//2))
+            rows.append(compare(scenes, folder, kind, steps=steps, batch=3, queries=10, lr=2e-4, captioner_steps=steps//2, heard=str(told)))
     rows = pd.concat(rows).assign(command='python tests/two_processes.py')
     with atomic(table) as part: rows.to_csv(part, index=False, float_format='%.9g')
     print(f'{table}: largest relative difference of a loss {(rows.two/rows.one - 1).abs().max():.2g}, of a gradient norm {(rows.gradient_two/rows.gradient_one - 1).abs().max():.2g}')
