@@ -503,8 +503,9 @@ def fit(
             yield row
             last = row['step']
         if turn == steps or last < turn - 1: return
-        if live: rest_captioner(model, memory)
-        if live and heard: heard = heard.rested(model)
+        if live:
+            rest_captioner(model, memory)
+            heard = heard and heard.rested(model)
         yield from run(steps)
     except FloatingPointError as error: raise save_failure(path, model, memory, split(now['step'])[0], error, facts, **now) from None
     finally: model.eval()
