@@ -267,14 +267,13 @@ def training_set(
     return dataset
 
 def heard_set(
-    heard=None, # as `odise_train` takes it
-    n=None,     # pictures of *web*
+    heard:str,  # 'web', a folder, or 'none'
+    n:int,      # pictures of *web*
 ):              # `PanopticDataset`, or None
     "Pictures whose captions are heard beside the masks, if there are to be any."
-    from odise.heard import HEARD
-    if heard is None: return None
-    dataset = split_set('web', HEARD if n is None else n) if heard == 'web' else split_set(heard)
-    if silent := silent_in(dataset): raise ValueError(f'--heard {heard}: {silent[0]} has no caption to hear; add captions.json, or leave --heard out')
+    if heard == 'none': return None
+    dataset = split_set('web', n) if heard == 'web' else split_set(heard)
+    if silent := silent_in(dataset): raise ValueError(f'--heard {heard}: {silent[0]} has no caption to hear; add captions.json, or say --heard none')
     return dataset
 
 def training_names(
@@ -373,8 +372,8 @@ def odise_train(
     data:str='train',      # a split of the world, or a folder in COCO's format or as COCO is published
     supervision:str=None,  # label, caption or both; label by default
     n:int=None,            # scenes of the world
-    heard:str=None,        # folder of pictures with captions and no masks, heard beside the masks; or 'web', of the world
-    heard_n:int=None,      # pictures of 'web'
+    heard:str=None,        # folder of pictures with captions and no masks, heard beside the masks; or 'web', of the world, or 'none'; 'web' beside 'train'
+    heard_n:int=None,      # pictures of 'web'; as many as --n by default, or 2048
     steps:int=None, batch:int=None, lr:float=None, seed:int=None, # the recipe's by default
     captioner_steps:int=None, # steps with a live captioner
     queries:int=None,      # masks to propose
@@ -396,13 +395,15 @@ def odise_train(
 ):
     "Train ODISE by a recipe, on the world or on your own COCO-format folder; `accelerate launch -m odise.cli train` shares the batch."
     import torch
+    from odise.heard import HEARD
     from odise.muon import ranks
     from odise.recipe import build, save_model
     from odise.watch import first_alone, join_processes
     at_least_one(eval_every=eval_every)
     kind = supervision or base_recipe(recipe).supervision
     out, begun, device = folder_at(out), time.time(), join_processes()
-    with first_alone(): dataset, told, judges = training_set(data, n, kind), heard_set(heard, heard_n), split_set(eval_on) if eval_every else None
+    heard = heard or ('web' if data == 'train' else 'none')
+    with first_alone(): dataset, told, judges = training_set(data, n, kind), heard_set(heard, heard_n or n or HEARD), split_set(eval_on) if eval_every else None
     recipe = recipe_of(supervision, ldm, clip, queries, short_side, recipe, steps=steps, batch=batch, lr=lr, seed=seed, captioner_steps=captioner_steps,
                        augment=augment, precision=precision, accumulate=accumulate)
     torch.manual_seed(recipe.training.seed)

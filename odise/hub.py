@@ -82,9 +82,10 @@ def model_card(
     data, rows, v = str(facts.get('data', 'not stated')), facts.get('metrics', []), model.training_names
     head = ModelCardData(license=facts.get('license', 'unknown'), library_name='odise', pipeline_tag='image-segmentation', model_name=name,
                          tags=['odise', 'open-vocabulary', 'panoptic-segmentation', 'model_hub_mixin'], eval_results=scores(rows) or None)
+    heard = facts.get('heard') and f"Captions of {facts['heard']} more pictures, without masks, were heard beside it (21_train_heard)."
     lines = [f'# {name}', 'Open-vocabulary panoptic segmentation with a frozen text-to-image diffusion model (ODISE, Xu et al., CVPR 2023); '
              f'{recipe.supervision} supervision, recipe `{recipe.name}`.', str(facts.get('note', '')), '## Use', USE,
-             '## Trained on', DATA.get(data, Path(data).name), f"{len(v)} training names: {', '.join(v.labels)}.",
+             '## Trained on', DATA.get(data, Path(data).name), heard, f"{len(v)} training names: {', '.join(v.labels)}.",
              '## Needs', 'The weights here are only what was trained. They stand on frozen models with licences of their own:', markdown(needs(recipe)),
              '## Holds', markdown([dict(part=k, parameters=n) for k,n in parts_of(model).items()]),
              '## Scores', markdown(rows) if rows else 'None were recorded.']

@@ -102,7 +102,7 @@ class Training:
     n_points:int=12_544
     dense:bool=False     # compare every mask pixel instead of points
     words:int=8          # phrases per caption
-    hear_every:int=2     # steps from one batch of captions of pictures without masks to the next, if there are any to hear
+    hear_from:float=0.7  # share of the run after which every step hears captions of pictures without masks, too, if there are any
     canvases:tuple=(1,)  # pictures side by side on a canvas, in turn from step to step
     captioner_steps:int|None=None # after so many steps the captioner rests and features are cached; None: never
     augment:str|None=None # 'lsj' as published, or 'light': pictures are jittered in every step; None: kept after one pass
@@ -136,8 +136,8 @@ MICRO = Recipe(
               queries=40, layers=3, ffn=384, groups=16, square=True),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9, windows=True),
     images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
-    training=Training(steps=700, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
-                      canvases=(1, 2, 1, 4), captioner_steps=40, seed=0))
+    training=Training(steps=750, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
+                      canvases=(1, 2, 2, 4), captioner_steps=40, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
 
 # %% ../nbs/20_recipe.ipynb #variants

@@ -443,11 +443,11 @@ def optimisers(
     return muon_and_adamw(model, groups, lambda name: not any(part in name for part in LEARNED), lr, weight_decay, (0.9, 0.99))
 
 # %% ../nbs/21_train.ipynb #fit
-def check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard=None, hear_every=1):
+def check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard=None, hear_from=0.):
     "What cannot be trained together is said before the first step."
     kept = isinstance(memory, Memory)
     autocast(precision)
-    if heard and hear_every < 1: raise ValueError(f'hear_every={hear_every} hears nothing: give 1 or more, or leave heard out')
+    if heard and not 0 <= hear_from < 1: raise ValueError(f'hear_from={hear_from} is not a share of the run: give 0 to hear from the start, below 1 to hear at all')
     if kept and None in memory.targets:
         raise ValueError(f'{memory.names[memory.targets.index(None)]} has no masks to learn from: leave it out, draw some, or let it be heard (21_train_heard)')
     if kept and augment: raise ValueError(f'augment={augment!r} jitters pictures, and a memory has none: give Live(…) instead')
@@ -478,10 +478,10 @@ def fit(
     supervision='label', steps=3000, batch=16, lr=5e-4, weight_decay=0.05, max_norm=1., schedule='cosine', warmup=0.03, optimiser='adamw',
     n_points=12544, dense=False, words=8, canvases=(1,), captioner_steps=None, seed=0, minutes=None, every=120., facts=None,
     augment=None, precision='fp32', accumulate=1, keep=0,
-    heard=None, hear_every=2, # `Heard` captions of pictures without masks (21_train_heard), and steps from one batch of them to the next
+    heard=None, hear_from=0.7, # `Heard` captions of pictures without masks (21_train_heard), and the share of the run after which every step hears some
 ):                  # yields rows
     "Train by a recipe's values; a captioner that rests after `captioner_steps` saves the U-Net for the steps that follow."
-    check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard, hear_every)
+    check_fit(memory, batch, canvases, dense, augment, captioner_steps, accumulate, precision, seed, heard, hear_from)
     models, opts = dict(model=model.train()), optimisers(model, optimiser, lr, weight_decay)
     eye, begun, kept, now = model.backbone, time.time(), isinstance(memory, Memory), dict(step=0, seed=seed)
     split = lambda s: split_batch(s, memory, batch, seed, canvases, accumulate)
@@ -491,7 +491,7 @@ def fit(
         now.update(step=s)
         parts = batch_loss(s, model, memory, batch, seed, supervision, n_points, dense, words, canvases, precision, accumulate)
         yield from [parts] if isinstance(parts, dict) else parts
-        if heard and s % hear_every == 0: yield heard.loss(s//hear_every, model, batch, seed, words, precision)
+        if heard and s >= int(hear_from*steps): yield heard.loss(s, model, batch, seed, words, precision)
     factor, scaler = schedule_of(schedule, steps, warmup), torch.amp.GradScaler(next(model.parameters()).device.type) if precision == 'fp16' else None
     left = lambda: minutes and max(minutes - (time.time() - begun)/60, 1e-9)
     run = lambda until: grow(loss, models, opts, path, until, factor, left(), every, max_norm, facts, keep, scaler)

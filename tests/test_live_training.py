@@ -77,3 +77,13 @@ def test_what_cannot_be_trained_together_is_said_before_the_first_step(asked, sa
     options = dict(batch=2, canvases=(1,), dense=True, augment=None, captioner_steps=None, accumulate=1, precision='fp32', seed=0)
     check_fit(memory, **options)
     with pytest.raises(ValueError, match=says.replace('(', '.')): check_fit(memory, **options | asked)
+
+
+@pytest.mark.parametrize('asked, heard', [({}, 6), (dict(heard='none'), None)])
+def test_who_trains_on_the_world_hears_the_web_unless_told_otherwise(tmp_path, monkeypatch, asked, heard):
+    from odise.world import write_split
+    monkeypatch.setenv('ODISE_HOME', str(tmp_path/'home'))
+    odise_train(out=tmp_path/'out', n=6, steps=2, batch=2, queries=6, captioner_steps=1, choose=str(write_split(tmp_path/'few', 'dev', 3, progress=False)), **asked)
+    facts = json.loads((tmp_path/'out'/'config.json').read_text())['facts']
+    assert facts['data'] == 'train' and facts['heard'] == heard and facts['chosen_on']
+    assert [r['split'] for r in map(json.loads, (p.read_text() for p in (tmp_path/'home').rglob('split.json')))].count('web') == bool(heard)
