@@ -403,7 +403,7 @@ def odise_train(
     kind = supervision or base_recipe(recipe).supervision
     out, begun, device = folder_at(out), time.time(), join_processes()
     heard = heard or ('web' if data == 'train' else 'none')
-    with first_alone(): dataset, told, judges = training_set(data, n, kind), heard_set(heard, heard_n or n or HEARD), split_set(eval_on) if eval_every else None
+    with first_alone(): dataset, told, judges = training_set(data, n, kind), heard_set(heard, next(k for k in (heard_n, n, HEARD) if k is not None)), split_set(eval_on) if eval_every else None
     recipe = recipe_of(supervision, ldm, clip, queries, short_side, recipe, steps=steps, batch=batch, lr=lr, seed=seed, captioner_steps=captioner_steps,
                        augment=augment, precision=precision, accumulate=accumulate)
     torch.manual_seed(recipe.training.seed)

@@ -153,6 +153,7 @@ def test_a_run_that_cannot_learn(tmp_path):
     refuse(odise_train, data=data, supervision='caption', says=['a.png has no caption', 'captions.json'], out=tmp_path/'out')
     refuse(odise_train, data=data, heard=data, says=['a.png has no caption to hear', '--heard'], out=tmp_path/'out')
     refuse(odise_train, data=data, heard='nowhere', says=['nowhere'], out=tmp_path/'out')
+    refuse(odise_train, data=data, heard='web', heard_n=0, says=["0 scenes of 'web'", 'at least 1'], out=tmp_path/'out')
     for name in ('steps', 'batch', 'queries', 'short_side'):
         refuse(odise_train, data=data, **{name: 0}, says=[f'--{name} 0', 'at least 1'], out=tmp_path/'out')
     refuse(odise_pretrain, 'sd', says=["'sd'", "'clip', 'vae', 'unet' or 'rival'"], out=tmp_path/'out')
