@@ -187,16 +187,17 @@ def draw_seeds(
     order=None,   # variants from top to bottom
     title='',
     names=('seen', 'novel'),
+    measure='top1', label='top-1 (%)', # what the columns begin with; of the axis
 ):                # matplotlib figure
     "Every head seed as a dot, the mean as a stroke; a panel per split. Rows of different hashes are refused."
     import matplotlib.pyplot as plt
     import seaborn as sns
     order, splits = list(order or rows.variant.unique()), list(dict.fromkeys(rows.split))
     rows = same_hash(rows[rows.variant.isin(order)])
-    long = rows.rename(columns={f'top1_{n}': n for n in names}).melt(['variant', 'split'], list(names), 'names', 'top-1 (%)')
+    long = rows.rename(columns={f'{measure}_{n}': n for n in names}).melt(['variant', 'split'], list(names), 'names', label)
     figure, axes = plt.subplots(1, len(splits), figsize=(4.4*len(splits), 0.6 + 0.27*len(order)), sharey=True, squeeze=False, layout='constrained')
     for ax,split in zip(axes[0], splits):
-        kind = dict(data=long[long.split == split], x='top-1 (%)', y='variant', hue='names', order=order, ax=ax)
+        kind = dict(data=long[long.split == split], x=label, y='variant', hue='names', order=order, ax=ax)
         sns.stripplot(**kind, size=3.5, jitter=0.25, alpha=0.6, legend=ax is axes[0, -1])
         sns.pointplot(**kind, linestyle='none', marker='|', markersize=13, markeredgewidth=1.6, errorbar=None, legend=False)
         ax.set(ylabel='', title=f'{title} {split}'.strip())
@@ -226,12 +227,13 @@ def paired_intervals(
     rows, truths,  # of one split; its `n 2` truths
     against:str,   # the variant all others are compared with
     names=('seen', 'novel'), level=0.95,
+    differences=drawn_differences, # what draws them again; of whole models, `drawn_whole` of 24_whole
 )->list:           # rows `variant, names, difference, low, high, verdict`
     "Each variant minus one of them, with an interval over head seeds and scenes; undecided if it contains zero."
     found = []
     for variant in dict.fromkeys(rows.variant):
         for group in names if variant != against else ():
-            mean, drawn = drawn_differences(rows, variant, against, truths, group)
+            mean, drawn = differences(rows, variant, against, truths, group)
             low, high = np.quantile(drawn, [(1 - level)/2, (1 + level)/2])
             verdict = 'better' if low > 0 else 'worse' if high < 0 else 'undecided'
             found.append(dict(variant=variant, names=group, difference=mean, low=low, high=high, verdict=verdict))

@@ -6,8 +6,8 @@
 __all__ = ['COLOURS', 'DEMO', 'folder_at', 'plain_errors', 'chosen_command', 'odise_world', 'split_set', 'demo_rows',
            'write_names', 'write_legend', 'demo_figure', 'save_demo', 'odise_segment', 'given', 'at_least_one',
            'score_files', 'words_of', 'odise_eval', 'silent_in', 'training_set', 'heard_set', 'training_names',
-           'choose_on', 'base_recipe', 'recipe_of', 'learn', 'odise_train', 'odise_pretrain', 'ablate_whole',
-           'ablate_heads', 'odise_ablate', 'odise_convert', 'odise_demo', 'check_set', 'odise_datasets']
+           'choose_on', 'base_recipe', 'recipe_of', 'reaching', 'learn', 'odise_train', 'odise_pretrain',
+           'ablate_whole', 'ablate_heads', 'odise_ablate', 'odise_convert', 'odise_demo', 'check_set', 'odise_datasets']
 
 # %% ../nbs/28_cli.ipynb #imports
 import sys, time
@@ -325,6 +325,14 @@ def recipe_of(
     return replace(r, eye=replace(r.eye, **eye), head=replace(r.head, **given(queries=queries)),
                    images=replace(r.images, **given(short_side=short_side)), training=replace(r.training, **training))
 
+def reaching(recipe, dataset): # a recipe; what will be learned from
+    "What was learned in one piece is drawn in one piece: a recipe whose reach covers the longest picture."
+    import math
+    from odise.recipe import replace
+    longest = max((max(r['width'], r['height'])/min(r['width'], r['height']) for r in dataset.records if r.get('width') and r.get('height')), default=1)
+    if not recipe.images.reach or longest <= recipe.images.reach: return recipe
+    return replace(recipe, images=replace(recipe.images, reach=math.ceil(longest)))
+
 def learn(
     model, recipe, dataset, # `ODISE`, its recipe, what to learn from
     out:Path,       # folder for checkpoint.safetensors, losses.csv, eval.csv and best/
@@ -406,6 +414,7 @@ def odise_train(
     with first_alone(): dataset, told, judges = training_set(data, n, kind), heard_set(heard, next(k for k in (heard_n, n, HEARD) if k is not None)), split_set(eval_on) if eval_every else None
     recipe = recipe_of(supervision, ldm, clip, queries, short_side, recipe, steps=steps, batch=batch, lr=lr, seed=seed, captioner_steps=captioner_steps,
                        augment=augment, precision=precision, accumulate=accumulate)
+    recipe = reaching(recipe, dataset)
     torch.manual_seed(recipe.training.seed)
     model = build(recipe, training_names(dataset, names)).to(device)
     done = learn(model, recipe, dataset, out, minutes, every, keep, eval_every, judges, tracker, workers, told)
@@ -459,11 +468,12 @@ def odise_pretrain(
 def ablate_whole(name:str, out, seeds:int, dry:bool, only):
     "Whole models behind the eyes of a grid."
     from odise.grids import Probe
-    from odise.whole import run_whole, whole_left
+    from odise.whole import borrow_rows, run_whole, whole_facts, whole_left
     at_least_one(seeds=seeds)
     path, probe, some, done = folder_at(out or Path('data/results'))/f'{name}-whole.csv', Probe(), only and [o.strip() for o in only.split(';')], 0
+    if not dry: borrow_rows(path, whole_facts(name, probe))
     left = whole_left(name, probe, path, range(seeds), some)
-    print(f'{name}: {len(left)} variants, {sum(map(len, left.values()))} whole models to train, a quarter of an hour of one core for each', flush=True)
+    print(f'{name}: {len(left)} variants, {sum(map(len, left.values()))} whole models to train, some ten minutes of one core for each', flush=True)
     if dry: return
     for done,row in enumerate(run_whole(name, probe, path, range(seeds), only=some), 1):
         print(f"{row['variant']:24} seed {row['seed']} {row['split']:6} PQ {row['pq_seen']:.1f} seen, {row['pq_novel']:.1f} novel", flush=True)
@@ -488,7 +498,7 @@ def odise_ablate(
     seeds:int=None, # heads of each variant: 10 probes, 5 whole models or 3 trained heads by default
     scenes:int=None, # to learn from, the other splits in proportion; 1,024 by default (supervision: 2,048)
     dry:bool=False, # only count the cost
-    whole:bool=False, # train whole models and measure PQ (NAME-whole.csv): a quarter of an hour for each variant and seed
+    whole:bool=False, # train whole models and measure PQ (NAME-whole.csv): some ten minutes for each variant and seed
     only:str=None, # of --whole: some variants, as in 'VAE only; CLIP tower'
 ):
     "Fill the table of an ablation by the probe, or by whole models; stopped and started again, it goes on."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .cli import at_least_one, folder_at, learn, training_set
+from .cli import at_least_one, folder_at, learn, reaching, training_set
 from .hub import ODISE
 from .model import trainable
 from .recipe import Training, build, save_model
@@ -36,6 +36,7 @@ def finetune(
     if not (dataset.truth_of or dataset.instances_of): raise ValueError(f'{data}: no masks to learn from; add panoptic.json and panoptic/, or instances.json')
     gentle = dict(steps=steps, lr=r.training.lr/4, batch=min(r.training.batch, len(dataset)), captioner_steps=0)
     recipe = replace(r, training=replace(r.training, **gentle | training), images=replace(r.images, short_side=short_side or r.images.short_side))
+    recipe = reaching(recipe, dataset)
     new, learnt = build(recipe, dataset.categories, getattr(old.backbone, 'ldm', None), old.clip), trainable(old)
     for name,p in trainable(new).items(): p.data.copy_(learnt[name])
     done = learn(new, recipe, dataset, folder_at(out), minutes)

@@ -27,7 +27,7 @@ from .world import data_path, world_root, write_split
 # %% ../nbs/24_trained_heads.ipynb #kinds
 HEADS = {'label': (MICRO, HEARD), 'caption': (MICRO_CAPTION, HEARD), 'label, not heard': (MICRO, 0)}
 SIZES = dict(train=4096, dev=500, val=2000, shift=500, worth=500, oracle=250, wide=200)   # scenes; the last three: of val and shift, for one measure each
-WIDTHS = 1, 2, 3, 4   # of them in a row
+WIDTHS = 1, 2, 3, 4, 8   # of them in a row
 
 # %% ../nbs/24_trained_heads.ipynb #heads
 class Heads:
@@ -57,6 +57,7 @@ class Heads:
         recipe, heard = self.kinds[kind]
         tree = asdict(replace(recipe, fusion=replace(recipe.fusion, alpha=0., beta=0.), training=replace(recipe.training, seed=0)))
         if not heard: tree['training'].pop('hear_from')
+        tree['images'].pop('reach')   # shapes no weight, and rows of wide pictures say theirs
         return dict(supervision=recipe.supervision, heard=heard, steps=recipe.training.steps, weights=self.weights, recipe=digest(tree, heard, self.sizes['train']))
 
     def place(self, kind, seed)->Path: return self.folder/f"{kind.replace(', ', '-').replace(' ', '-')}-{seed}-{self.facts(kind)['recipe']}-{self.weights}"
@@ -100,10 +101,13 @@ def fault_rows(heads, model, looks): # one part after another replaced by the tr
         for row in panel_rows(panel_counts(model, some, categories), categories, model.read(categories).seen):
             yield dict(split=split, scenes=len(some), variant=row.pop('panel')) | row
 
-def wide_rows(heads, model, looks): # the same scenes alone and in rows (page 30)
+def wide_rows(heads, model, looks): # the same scenes alone and in rows, masks drawn on all at once or on strips of `reach` (page 30)
+    reach = model.reach
     for wide in WIDTHS:
         dataset = heads.scenes('val', heads.sizes['wide'], wide)
-        for row in score(model, list(iter_looks(model, dataset)), dataset.categories): yield dict(split='val', scenes=heads.sizes['wide'], wide=wide) | row
+        for model.reach,told in ((None, wide), *[(reach, reach)]*bool(reach and reach < wide)):
+            for row in score(model, list(iter_looks(model, dataset)), dataset.categories): yield dict(split='val', scenes=heads.sizes['wide'], wide=wide, reach=told) | row
+    model.reach = reach
 
 # %% ../nbs/24_trained_heads.ipynb #tables
 MEASURES = dict(worth=worth_rows, fusion=way_rows, oracle=fault_rows, wide=wide_rows)

@@ -17,6 +17,7 @@ from .features import cut_windows, stitch, window_corners
 from .fusion import background_probability, class_probabilities, cosine_logits, max_over_synonyms
 from .grounding import grounding_loss
 from .image import read_image
+from .joined import join_strips, strip_starts
 from .losses import set_losses, weighted
 from .mask_clip import mask_clip_embed
 from .panoptic import instance_inference, panoptic_inference, resize_masks, semantic_argmax
@@ -49,11 +50,13 @@ class MaskGenerator(nn.Module):
         post_mask_embed, # queries, mask features, masks → mask embedding
         multiple=64,     # what sides of the canvas divide by
         chunk=None,      # windows at a time; None: all
+        reach=None,      # what is more than so many times as long as high is drawn in strips (see `19_joined`); None: never
     ):
         super().__init__()
         self.backbone, self.pyramid, self.pixel_decoder = backbone, pyramid, pixel_decoder
         self.mask_decoder, self.post_mask_embed = mask_decoder, post_mask_embed
-        self.multiple, self.chunk = multiple, chunk
+        if reach is not None and reach < 1: raise ValueError(f'reach={reach}: a strip is at least as long as it is high; give 1 or more, or None for no strips')
+        self.multiple, self.chunk, self.reach = multiple, chunk, reach
 
     def prepare(self, images):
         "`b 3 H W` in [0, 1] → what needs no trainable weight, a row per window."
@@ -61,14 +64,35 @@ class MaskGenerator(nn.Module):
         parts = [self.backbone.prepare(w) for w in windows.split(self.chunk or len(windows))]
         return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
 
-    def forward(self, prepared, size, last=False):
-        "Prepared windows of images of `size` → outputs of every decoder layer (or the last), `mask_embed` among them."
+    def levels(self, prepared, size):
+        "Prepared windows of images of `size` → pyramid of the whole images."
         side = min(self.backbone.window, *size)
-        pyramid = stitch(self.pyramid(self.backbone.features(prepared), (side, side)), side, size)
+        return stitch(self.pyramid(self.backbone.features(prepared), (side, side)), side, size)
+
+    def draw(self, pyramid, last=False):
+        "Pyramid → outputs of every decoder layer (or the last), `mask_embed` among them."
         mask_features, memory = self.pixel_decoder(pyramid)
         outputs = self.mask_decoder(memory, mask_features)[-1 if last else 0:]
         for o in outputs: o['mask_embed'] = self.post_mask_embed(o['queries'], mask_features, o['pred_masks'])
         return outputs
+
+    def forward(self, prepared, size, last=False): return self.draw(self.levels(prepared, size), last)   # both at once
+
+    def draw_long(self, prepared, size):
+        "The last outputs; an image more than `reach` times as long as high is drawn on strips that share half a square, and joined."
+        length, side = max(size), min(size)
+        if not self.reach or length <= self.reach*side: return self(prepared, size, last=True)[-1]
+        span, axis = self.reach*side, -1 if size[1] == length else -2
+        shared = -(-side//(2*self.multiple))*self.multiple
+        starts, pyramid = strip_starts(length, span, shared), self.levels(prepared, size)
+        strips = {s: torch.stack([m.narrow(axis, a//s, span//s) for a in starts], 1) for s,m in pyramid.items()}   # `b n c h w`
+        out = {k: x.unflatten(0, (-1, len(starts))) for k,x in self.draw({s: m.flatten(0, 1) for s,m in strips.items()}, last=True)[-1].items()}
+        stride, turn = span//out['pred_masks'].shape[axis], axis == -2
+        if turn: out['pred_masks'] = out['pred_masks'].mT
+        joined = [join_strips({k: x[i] for k,x in out.items()}, [a//stride for a in starts], length//stride) for i in range(len(out['pred_masks']))]
+        out = {k: torch.cat([j[k] for j in joined]) for k in out}
+        if turn: out['pred_masks'] = out['pred_masks'].mT
+        return out
 
 # %% ../nbs/19_model.ipynb #clip-windows
 @torch.no_grad()
@@ -79,14 +103,16 @@ def clip_by_windows(
     padded,            # height and width of that canvas
     cover=None,        # as in `mask_clip_embed`
 )->Tensor:             # `b q e`
-    "CLIP's opinion of each mask from square windows of the shorter side; a part counts by its area."
+    "CLIP's opinion of each mask from square windows of the shorter side; a part counts by its area, and a window is only asked about masks that it has a part of."
     size = H,W = pictures.shape[-2:]
     if H == W: return mask_clip_embed(clip, pictures, pred_masks, padded, cover)
-    masks, side, total = F.interpolate(pred_masks, tuple(padded), mode='bilinear', align_corners=False)[..., :H, :W], min(size), 0.
+    masks, side = F.interpolate(pred_masks, tuple(padded), mode='bilinear', align_corners=False)[..., :H, :W], min(size)
+    total = masks.new_zeros(*masks.shape[:2], clip.embed_dim)
     for y,x in window_corners(size, side):
         here = ..., slice(y, y + side), slice(x, x + side)
         area = (masks[here] > 0).float().mean((-2, -1))
-        total = total + F.normalize(mask_clip_embed(clip, pictures[here], masks[here], None, cover), dim=-1)*(area[..., None] + 1e-6)
+        some = (area > 0).any(0)
+        if some.any(): total[:, some] += F.normalize(mask_clip_embed(clip, pictures[here], masks[here][:, some], None, cover), dim=-1)*area[:, some, None]
     return total
 
 # %% ../nbs/19_model.ipynb #look
@@ -210,8 +236,9 @@ class ODISE(MaskGenerator, Naming):
         cover=None,       # share of a CLIP patch a mask must fill; None: one pixel, as published
         object_threshold=0., overlap_threshold=0.8, # what a segment must reach
         windows=False,    # CLIP looks at square windows; False: at the squashed whole, as published
+        reach=None,       # what is more than so many times as long as high is drawn in strips; None: never, as published
     ):
-        super().__init__(backbone, pyramid, pixel_decoder, mask_decoder, post_mask_embed, multiple, chunk)
+        super().__init__(backbone, pyramid, pixel_decoder, mask_decoder, post_mask_embed, multiple, chunk, reach)
         self.text_head, self.clip, self.training_names = text_head, clip, training_names
         self.alpha, self.beta, self.cover, self.windows = alpha, beta, cover, windows
         self.short_side, self.max_side = short_side, max_side
@@ -221,7 +248,7 @@ class ODISE(MaskGenerator, Naming):
     def look_batch(self, images):
         "Equal-sized pictures `b 3 H W` (bytes) → a `Look` each."
         pictures, canvas = fit_size(images.float()/255, self.short_side, self.max_side, self.multiple)
-        out = self(self.prepare(canvas), canvas.shape[-2:], last=True)[-1]
+        out = self.draw_long(self.prepare(canvas), canvas.shape[-2:])
         second = clip_by_windows if self.windows else mask_clip_embed
         opinions = second(self.clip, pictures, out['pred_masks'], canvas.shape[-2:] if self.windows else None, self.cover)
         objects = out.get('pred_logits', [None]*len(images))

@@ -86,6 +86,7 @@ class Images:
     max_side:int=2560
     multiple:int=64
     chunk:int|None=4     # windows at a time through VAE and CLIP; None: all
+    reach:int|None=None  # what is more than so many times as long as high is drawn in strips (19_joined); None: never
 
 # %% ../nbs/20_recipe.ipynb #training
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ MICRO = Recipe(
     head=Head(strides=(2, 4, 8, 16), pyramid=96, bottleneck=32, d=96, heads=4, pixel_layers=2, pixel_ffn=192,
               queries=40, layers=3, ffn=384, groups=16, square=True),
     fusion=Fusion(alpha=0.30, beta=0.70, cover=0.9, windows=True),
-    images=Images(short_side=64, max_side=1024, multiple=16, chunk=64),
+    images=Images(short_side=64, max_side=1024, multiple=16, chunk=64, reach=1),
     training=Training(steps=750, batch=16, lr=2e-3, max_norm=1., optimiser='muon', schedule='flat', warmup=0.03, dense=True,
                       canvases=(1, 2, 2, 4), captioner_steps=40, seed=0))
 MICRO_CAPTION = replace(MICRO, name='micro-caption', supervision='caption')
@@ -223,7 +224,7 @@ def build(
         MaskDecoder(h.d, h.queries, h.layers, h.heads, h.ffn, len(h.strides) - 1, None if label else 2, square=h.square),
         PooledMaskEmbed(h.d), TextHead(clip.embed_dim, h.d, clip.embed_text(['']) if label else None),
         clip, names, f.alpha, f.beta, i.short_side, i.max_side, i.multiple, i.chunk, f.cover,
-        f.object_threshold, f.overlap_threshold, f.windows)
+        f.object_threshold, f.overlap_threshold, f.windows, i.reach)
     model.recipe = recipe   # what `save_pretrained` writes
     return model
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WHOLE', 'WHOLE_SIZES', 'ByHeart', 'captioner_of', 'whole_eye', 'pack_draws', 'unpack_draws', 'whole_row', 'scenes_of',
-           'whole_facts', 'whole_measure', 'timed', 'whole_left', 'run_whole']
+           'whole_facts', 'whole_measure', 'timed', 'whole_left', 'borrow_rows', 'run_whole', 'drawn_whole']
 
 # %% ../nbs/24_whole.ipynb #imports
 import base64
@@ -19,7 +19,7 @@ from .ablate import left_to_do, run_grid
 from .backbones import DiffusionBackbone, VAEBackbone
 from .captioner import EmptyCaptioner
 from .data import PanopticDataset
-from .evaluate import count_scenes, iter_looks, name_groups, quality_of, resampled
+from .evaluate import add_rows, count_scenes, iter_looks, name_groups, quality_of, resampled
 from .files import digest
 from .grids import GRIDS, GROWN, TOWERS, VAE, Probe, Variant, base_of, grown_captioner, own_part, told_states, trained_captioner
 from .recipe import LEVELS, MICRO, MICRO_CLIP, MICRO_VAE, Recipe, build
@@ -28,7 +28,7 @@ from .world import world_root, write_split
 
 # %% ../nbs/24_whole.ipynb #recipe
 WHOLE = replace(MICRO, name='micro-whole', head=replace(MICRO.head, queries=20),
-                training=replace(MICRO.training, steps=3000, batch=4, canvases=(1,), captioner_steps=None))
+                training=replace(MICRO.training, steps=3000, batch=2, canvases=(1,), captioner_steps=None))
 WHOLE_SIZES = dict(train=2048, val=500, shift=500)   # scenes
 
 # %% ../nbs/24_whole.ipynb #heart
@@ -109,7 +109,8 @@ def whole_measure(probe, v:Variant, folder:Path, recipe:Recipe=WHOLE, sizes=WHOL
         torch.manual_seed(seed)
         model, path = fresh(), folder/f"{digest(asdict(recipe), asdict(v), own_part(probe, v), probe.giants)}-{seed}.safetensors"
         training = replace(recipe.training, seed=seed)
-        seconds = sum(row['seconds'] for row in timed(fit(model, memory, path, **asdict(training))))
+        spent = [row['seconds'] for row in timed(fit(model, memory, path, **asdict(training)))]
+        seconds = training.steps*np.mean(spent) if spent else np.nan   # of the whole run, also if it went on from a checkpoint
         for split,test in tests.items():
             row = whole_row(model, test, list(iter_looks(model, test)))
             yield dict(measure='pq', split=split, steps=training.steps, seconds=seconds) | row
@@ -131,6 +132,16 @@ def whole_left(grid:str, probe, path, seeds, only=None, recipe=WHOLE, sizes=WHOL
     if unknown := set(only or ()) - set(facts): raise ValueError(f'{grid}: no variant {sorted(unknown)[0]!r}; choose from {", ".join(facts)}')
     return left_to_do(path, {name: f for name,f in facts.items() if not only or name in only}, seeds)
 
+def borrow_rows(path, facts:dict): # table of a grid; variant → weights, recipe, command
+    "What another grid has measured under another name (the empty caption is an eye of its own grid) need not be made again: equal hashes, equal rows."
+    import pandas as pd
+    path = Path(path)
+    for other in sorted(path.parent.glob('*-whole.csv')):
+        rows = pd.read_csv(other)
+        for name,f in facts.items() if other != path else ():
+            same = rows[(rows.weights == f['weights']) & (rows.recipe == f['recipe'])]
+            if len(same): add_rows(path, same.assign(variant=name, command=f['command']).to_dict('records'), ('variant', 'seed', 'split'))
+
 def run_whole(
     grid:str, probe, path, # name in GRIDS; CSV, whose name ends in -whole
     seeds,
@@ -144,3 +155,20 @@ def run_whole(
     chosen = whole_left(grid, probe, path, seeds, only, recipe, sizes)
     facts = {name: f for name,f in whole_facts(grid, probe, recipe, sizes).items() if name in chosen}
     yield from run_grid(path, facts, seeds, lambda name: whole_measure(probe, GRIDS[grid][name], folder, recipe, sizes))
+
+# %% ../nbs/24_whole.ipynb #drawn
+def drawn_whole(
+    rows, variant:str, against:str, # of one split; two of its variants
+    measure:str,    # 'pq' of the fused classifier, 'alone' of the diffusion classifier
+    group:str,      # seen or novel
+    times=2000, seed=0,
+)->tuple:           # difference in points, the same drawn again
+    "One eye minus another over drawn scenes and runs; `verdict_table(rows, dict(val='pq'), eye, differences=drawn_whole)` makes the table."
+    rng, column = np.random.default_rng(seed), f'{measure}_{group}'
+    def side(name, sets):
+        some = rows[rows.variant == name]
+        draws = np.stack([unpack_draws(d) for d in some[f'draws_{column}']])   # runs × sets
+        return some[column].mean(), draws[rng.integers(0, len(draws), (len(draws), times)), sets].mean(0)
+    sets = rng.integers(0, 200, times)
+    (a, drawn), (b, other) = (side(name, sets) for name in (variant, against))
+    return a - b, drawn - other
