@@ -540,7 +540,7 @@ def odise_convert(
 
 # %% ../nbs/28_cli.ipynb #demo-list
 DEMO = [  # index in val, words
-    (18, 'animal; plant; vehicle; ground'),
+    (198, 'animal; food; vehicle; object; floor'),
     (4, 'ladybug, lady beetle; apple; sunflower; carrot, orange root; sand'),
     (0, 'toad; fir tree; leafy tree; wooden floor; beach'),
     (7, 'cheese; rose, red flower; chopper; lavender field; water'),
