@@ -81,9 +81,9 @@ class MaskGenerator(nn.Module):
     def draw_long(self, prepared, size):
         "The last outputs; an image more than `reach` times as long as high is drawn on strips that share half a square, and joined."
         length, side = max(size), min(size)
-        if not self.reach or length <= self.reach*side: return self(prepared, size, last=True)[-1]
-        span, axis = self.reach*side, -1 if size[1] == length else -2
         shared = -(-side//(2*self.multiple))*self.multiple
+        span, axis = max((self.reach or 1)*side, shared + self.multiple), -1 if size[1] == length else -2   # a canvas one multiple high has no half to share
+        if not self.reach or length <= span: return self(prepared, size, last=True)[-1]
         starts, pyramid = strip_starts(length, span, shared), self.levels(prepared, size)
         strips = {s: torch.stack([m.narrow(axis, a//s, span//s) for a in starts], 1) for s,m in pyramid.items()}   # `b n c h w`
         out = {k: x.unflatten(0, (-1, len(starts))) for k,x in self.draw({s: m.flatten(0, 1) for s,m in strips.items()}, last=True)[-1].items()}

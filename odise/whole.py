@@ -136,9 +136,9 @@ def borrow_rows(path, facts:dict): # table of a grid; variant → weights, recip
     "What another grid has measured under another name (the empty caption is an eye of its own grid) need not be made again: equal hashes, equal rows."
     import pandas as pd
     path = Path(path)
-    for other in sorted(path.parent.glob('*-whole.csv')):
+    for other in sorted({*path.parent.glob('*-whole.csv')} - {path}):
         rows = pd.read_csv(other)
-        for name,f in facts.items() if other != path else ():
+        for name,f in facts.items():
             same = rows[(rows.weights == f['weights']) & (rows.recipe == f['recipe'])]
             if len(same): add_rows(path, same.assign(variant=name, command=f['command']).to_dict('records'), ('variant', 'seed', 'split'))
 
