@@ -168,11 +168,12 @@ def odise_segment(
     from odise.data import PanopticWriter
     from odise.hub import ODISE
     from odise.image import orientation_of, read_image
+    from odise.recipe import best_device
     from odise.text import Vocabulary
     from odise.world import CATEGORIES
     out, pixels, vocabulary = folder_at(out), read_image(image), CATEGORIES if names is None else names
     Vocabulary.read(vocabulary)   # refused before the model is loaded
-    net = ODISE.from_pretrained(model)
+    net = ODISE.from_pretrained(model).to(best_device())
     net.short_side = short_side or net.short_side
     result = net.segment(pixels, vocabulary, mode=mode)
     categories = result.to_coco()['categories']
@@ -232,6 +233,7 @@ def odise_eval(
     if gt: return score_files(gt, gt_dir, pred, pred_dir, out or Path('data/cache/eval'))
     from odise.evaluate import add_rows, name_groups
     from odise.hub import ODISE
+    from odise.recipe import best_device
     from odise.protocol import KEY, Void, run_protocol, table_rows, words_for
     from odise.text import Vocabulary
     for option,value in given(batch=batch, short_side=short_side).items():
@@ -240,7 +242,7 @@ def odise_eval(
     out = folder_at(out or Path('data/cache/eval')/f'{Path(model).name}-{Path(data).name}')
     if names is not None: Vocabulary.read(names)   # refused before the model is loaded
     dataset = Void(split_set(data, n)) if background == 'void' else split_set(data, n)
-    net = ODISE.from_pretrained(model)
+    net = ODISE.from_pretrained(model).to(best_device())
     net.short_side = short_side or net.short_side
     told = run_protocol(net, dataset, out, names, mode, batch=batch)
     command = words_of(dict(model=model, data=data, names=names, n=n, background=background, short_side=short_side, batch=batch), 'odise_eval')
@@ -422,7 +424,7 @@ def odise_train(
     whole, facts = done == recipe.training.steps, dict(steps=done, seconds=round(time.time() - begun), data=data, heard=told and len(told))
     save_model(model, recipe, out, **facts)
     if where := choose or ('dev' if data == 'train' and whole else None):
-        recipe = choose_on(model.cpu(), recipe, where, out)
+        recipe = choose_on(model, recipe, where, out)
         save_model(model, recipe, out, **facts, chosen_on=where)
     print(f"{out}: {'model' if whole else 'half-trained model (same command goes on)'}, checkpoint.safetensors, losses.csv")
 
@@ -468,6 +470,7 @@ def odise_pretrain(
 def ablate_whole(name:str, out, seeds:int, dry:bool, only):
     "Whole models behind the eyes of a grid."
     from odise.grids import Probe
+    from odise.recipe import best_device
     from odise.whole import borrow_rows, run_whole, whole_facts, whole_left
     at_least_one(seeds=seeds)
     path, probe, some, done = folder_at(out or Path('data/results'))/f'{name}-whole.csv', Probe(), only and [o.strip() for o in only.split(';')], 0
@@ -475,7 +478,7 @@ def ablate_whole(name:str, out, seeds:int, dry:bool, only):
     left = whole_left(name, probe, path, range(seeds), some)
     print(f'{name}: {len(left)} variants, {sum(map(len, left.values()))} whole models to train, some ten minutes of one core for each', flush=True)
     if dry: return
-    for done,row in enumerate(run_whole(name, probe, path, range(seeds), only=some), 1):
+    for done,row in enumerate(run_whole(name, probe, path, range(seeds), only=some, device=best_device()), 1):
         print(f"{row['variant']:24} seed {row['seed']} {row['split']:6} PQ {row['pq_seen']:.1f} seen, {row['pq_novel']:.1f} novel", flush=True)
     print(f'{path}: {done} new rows')
 
@@ -559,9 +562,9 @@ def odise_demo(
     "Evaluate the embedded weights on the embedded world, draw six scenes with words of all kinds, and say where."
     import pandas as pd
     from odise.evaluate import iter_looks, score
-    from odise.recipe import load_model
+    from odise.recipe import best_device, load_model
     from odise.world import scene
-    begun, out, dataset, net = time.time(), folder_at(out), split_set('val', n), load_model(model)
+    begun, out, dataset, net = time.time(), folder_at(out), split_set('val', n), load_model(model).to(best_device())
     pairs = list(iter_looks(net, dataset))
     table = pd.DataFrame(score(net, pairs, dataset.categories))
     out.mkdir(parents=True, exist_ok=True)

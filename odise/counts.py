@@ -44,7 +44,7 @@ def judged(
         masks, things = results[0].masks, things or things_of(sample, class_of)
         quality, codes = mask_quality(masks), coded((m > 0).cpu().numpy() for m in masks)
     for r in results:
-        counts = pq_counts(sample.panoptic, sample.segments_info, r.panoptic.cpu(), r.segments_info, class_of, str(sample.file_name))
+        counts = pq_counts(sample.panoptic, sample.segments_info, r.panoptic, r.segments_info, class_of, str(sample.file_name))
         row = dict(pq=[[i, *c] for i,c in enumerate(counts.tolist()) if any(c)], pixels=filled(confusion(r.semantic.cpu(), semantic, len(class_of))))
         if ap:
             scores, queries, labels = (x.tolist() for x in rank_pairs(r.probs, quality, r.vocabulary.isthing))

@@ -140,16 +140,18 @@ def mask_losses(
     n_points=12544,  # points per mask
 )->tuple:            # cross-entropy and dice, each `o r`
     "Both mask losses of every matched pair."
+    image,query,target = match
+    if draws is None:
+        output = torch.arange(len(outputs), device=image.device)[:, None]
+        logits = torch.stack([o['pred_masks'] for o in outputs])[output, image, query].float().flatten(2)
+        truth = masks[image, target].flatten(2)
+        return mask_bce(logits, truth), dice_loss(logits, truth)
     logits,truth = [],[]
-    for i,(output,image,query,target) in enumerate(zip(outputs, *match)):
-        pred = output['pred_masks'][image, query].float()
-        if draws is None:
-            logits.append(pred.flatten(1))
-            truth.append(masks[image, target].flatten(1))
-            continue
-        points = uncertain_points(pred.detach(), *draws[i][1:], n_points)
+    for output,draw,i,q,t in zip(outputs, draws, *match):
+        pred = output['pred_masks'][i, q].float()
+        points = uncertain_points(pred.detach(), *draw[1:], n_points)
         logits.append(point_sample(pred[:, None], points)[:, 0])
-        truth.append(point_sample(masks[image, target][:, None], points)[:, 0])
+        truth.append(point_sample(masks[i, t][:, None], points)[:, 0])
     logits,truth = torch.stack(logits),torch.stack(truth)
     return mask_bce(logits, truth), dice_loss(logits, truth)
 

@@ -6,6 +6,7 @@
 __all__ = ['point_sample', 'pair_costs', 'cost_matrix', 'match', 'match_batch']
 
 # %% ../nbs/13_matcher.ipynb #imports
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -62,11 +63,11 @@ def match(
     where='',    # for the message
 )->tuple:        # query indices (ascending) and their targets
     "The cheapest one-to-one assignment; what is left over stays unmatched."
-    cost = cost.detach().float().cpu()
-    if not (finite := torch.isfinite(cost)).all():
-        q,n = (~finite).nonzero()[0].tolist()
+    cost = cost.detach().float().cpu().numpy()
+    if not (finite := np.isfinite(cost)).all():
+        q,n = np.argwhere(~finite)[0].tolist()
         raise FloatingPointError(f'{where}matching cost of query {q} and target {n} is {cost[q, n]}; lower the learning rate or look at this picture')
-    return tuple(map(torch.from_numpy, linear_sum_assignment(cost.clamp(-1e6, 1e6))))
+    return tuple(map(torch.from_numpy, linear_sum_assignment(cost.clip(-1e6, 1e6))))
 
 # %% ../nbs/13_matcher.ipynb #match-batch
 def match_batch(
@@ -75,5 +76,5 @@ def match_batch(
 )->tuple:        # image, query, target: each `o r`, r matched pairs, image by image
     "Match all outputs of all images, with one transfer to the CPU and one back."
     found = [[(b, *match(image[:, :n], f'output {o}, picture {b}: ')) for b,(image,n) in enumerate(zip(output, counts))] for o,output in enumerate(cost.cpu())]
-    rows = [torch.cat([torch.stack([torch.full_like(q, b), q, t]) for b,q,t in output], 1) for output in found]
-    return torch.stack(rows, 1).to(cost.device).unbind()
+    rows = [[np.concatenate(part) for part in zip(*((np.full(len(q), b), q, t) for b,q,t in output))] for output in found]
+    return torch.from_numpy(np.array(rows)).transpose(0, 1).to(cost.device).unbind()

@@ -119,7 +119,7 @@ def clip_by_windows(
 @dataclass(frozen=True)
 class Look:
     "All that does not depend on the vocabulary: computed once per picture."
-    image:Tensor        # `3 H W` bytes, as it came
+    image:Tensor        # `3 H W` bytes, as it came; the rest lies where the model does
     pred_masks:Tensor   # `q h w` mask logits on the padded canvas
     mask_embed:Tensor   # `q d` for the diffusion classifier
     clip_embed:Tensor   # `q e` CLIP's opinion of each mask
@@ -139,7 +139,7 @@ class Result:
     vocabulary:Vocabulary
     probs:Tensor             # `q k+1` class probabilities, background last
     masks:Tensor             # `q H W` mask logits at the picture's own size
-    panoptic:Tensor          # `H W` int32 segment ids, 0 = nothing
+    panoptic:Tensor          # `H W` int32 segment ids on the CPU, 0 = nothing
     segments_info:list       # dicts id, category_id, name, score, isthing, area
 
     @property
@@ -170,7 +170,7 @@ def panoptic_result(
     masks = look.masks() if masks is None else masks
     panoptic, segments = panoptic_inference(probs, masks, vocabulary.isthing, object_threshold, overlap_threshold)
     for s in segments: s.update(name=vocabulary.labels[s['category']], category_id=vocabulary.ids[s['category']])
-    return Result(look, vocabulary, probs, masks, panoptic, segments)
+    return Result(look, vocabulary, probs, masks, panoptic.cpu(), segments)
 
 # %% ../nbs/19_model.ipynb #text-head
 class TextHead(nn.Module):
@@ -246,8 +246,9 @@ class ODISE(MaskGenerator, Naming):
 
     @torch.no_grad()
     def look_batch(self, images):
-        "Equal-sized pictures `b 3 H W` (bytes) → a `Look` each."
-        pictures, canvas = fit_size(images.float()/255, self.short_side, self.max_side, self.multiple)
+        "Equal-sized pictures `b 3 H W` (bytes, wherever they lie) → a `Look` each."
+        device = next(self.parameters()).device
+        pictures, canvas = fit_size(images.to(device).float()/255, self.short_side, self.max_side, self.multiple)
         out = self.draw_long(self.prepare(canvas), canvas.shape[-2:])
         second = clip_by_windows if self.windows else mask_clip_embed
         opinions = second(self.clip, pictures, out['pred_masks'], canvas.shape[-2:] if self.windows else None, self.cover)
@@ -290,7 +291,9 @@ def odise_losses(
     "Set losses on every output; labels against names and null, or object-or-not plus grounding (fact sheet §5)."
     label = model.text_head.null_embed is not None
     if label:
-        outputs = [dict(o, pred_logits=model.text_logits(o['mask_embed'], model.training_names, null=True)) for o in outputs]
+        embeds = torch.stack([o['mask_embed'] for o in outputs])   # the names are read once for all outputs
+        logits = model.text_logits(embeds.flatten(0, 1), model.training_names, null=True).unflatten(0, embeds.shape[:2])
+        outputs = [dict(o, pred_logits=l) for o,l in zip(outputs, logits)]
     else: targets = [dict(t, labels=torch.zeros_like(t['labels'])) for t in targets]
     losses = weighted(set_losses(outputs, targets, n_points=n_points, generator=generator, dense=dense, **totals))
     if words is None: return losses

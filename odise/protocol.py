@@ -154,7 +154,7 @@ def answer_block(
     for i,(sample,look) in zip(places, iter_looks(model, Subset(dataset, places), len(places), progress=False)):
         results = list(weighed(model, see(sample, look) if see else look, vocabulary, choices))
         told = results[run['modes'].index(run['mode'])]
-        writer.add(sample.image_id, sample.file_name, told.panoptic.cpu(), told.segments_info, sample.orientation)
+        writer.add(sample.image_id, sample.file_name, told.panoptic, told.segments_info, sample.orientation)
         row = dict(image=writer.images[-1], annotation=writer.annotations[-1], counts={})
         if sample.panoptic is not None:
             row['counts'] = dict(zip(run['modes'], judged(sample, results, dataset.class_of, instances_of(dataset, i))))

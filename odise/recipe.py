@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'FULL_CAPTION', 'VAE_TAPS', 'LEVELS', 'MICRO', 'MICRO_CAPTION', 'MICRO_VAE', 'MICRO_CLIP', 'MICRO_RANDOM',
            'MICRO_EMPTY', 'RECIPES', 'FORMAT', 'Eye', 'Head', 'Fusion', 'Images', 'Training', 'Recipe', 'flat',
            'differs', 'recipe_from', 'giants', 'build_eye', 'build', 'full_parts', 'full_giants_on_meta',
-           'full_giants_of_noise', 'look_cost', 'save_model', 'read_config', 'load_model']
+           'full_giants_of_noise', 'look_cost', 'save_model', 'best_device', 'read_config', 'load_model']
 
 # %% ../nbs/20_recipe.ipynb #imports
 import json, time
@@ -303,6 +303,10 @@ def save_model(
     with atomic(folder/'config.json') as part: part.write_text(json.dumps(config, indent=1))
 
 # %% ../nbs/20_recipe.ipynb #load
+def best_device()->torch.device: # where the commands compute
+    "A GPU if there is one; `CUDA_VISIBLE_DEVICES=` hides it."
+    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
 def read_config(
     folder:Path, # of a model
 )->dict:         # recipe, training_names, facts, format

@@ -31,7 +31,7 @@ def pieces(
     else:
         info = result.segments_info
         ids = np.array([s['id'] for s in info], dtype=int)
-        masks = result.panoptic.cpu() == result.panoptic.new_tensor(ids).cpu().view(-1, 1, 1)
+        masks = result.panoptic == result.panoptic.new_tensor(ids).view(-1, 1, 1)
         out = dict(ids=ids, masks=masks.numpy(), boxes=mask_boxes(masks).numpy(), scores=np.array([s['score'] for s in info], dtype=float),
                    classes=np.array([s['category'] for s in info], dtype=int))
     there = out['masks'].any((1, 2))
@@ -75,7 +75,7 @@ def save_coco(self:Result,
 )->Path:        # the folder
     "panoptic/NAME.png, panoptic.json and instances.json."
     folder = Path(folder)
-    with PanopticWriter(folder, self.to_coco()['categories']) as writer: writer.add(image_id, file_name, self.panoptic.cpu(), self.segments_info)
+    with PanopticWriter(folder, self.to_coco()['categories']) as writer: writer.add(image_id, file_name, self.panoptic, self.segments_info)
     with atomic(folder/'instances.json') as part: part.write_text(json.dumps(self.to_rle(image_id)), encoding='utf-8')
     return folder
 
