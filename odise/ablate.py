@@ -9,6 +9,7 @@ __all__ = ['BUDGET', 'CHOICES', 'GROUPS', 'pool_under', 'Pooled', 'ProbeHead', '
 
 # %% ../nbs/24_ablate.ipynb #imports
 import base64, zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import harmonic_mean
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .evaluate import add_rows
+from .evaluate import add_rows, lock_of
 from .fusion import cosine_logits
 
 # %% ../nbs/24_ablate.ipynb #pool
@@ -158,13 +159,17 @@ def run_grid(
     seeds,
     prepare,       # name → (seed → rows, one per split)
 ):                 # yields the new rows
-    "Make the rows that are missing; stopped and started again, it goes on."
+    "Make the rows that are missing; stopped and started again, it goes on. Several processes share the work: who makes a seed holds its lock."
+    from filelock import Timeout
     for name,left in left_to_do(path, variants, seeds).items():
-        measure = prepare(name)
+        measure = None
         for seed in left:
-            rows = [dict(variant=name, seed=seed, measure='probe') | row | variants[name] for row in measure(seed)]
-            add_rows(path, rows, ('variant', 'seed', 'split'))
-            yield from rows
+            with suppress(Timeout), lock_of(path, name, seed).acquire(timeout=0):
+                if not left_to_do(path, {name: variants[name]}, [seed]): continue   # somebody else was quicker
+                measure = measure or prepare(name)
+                rows = [dict(variant=name, seed=seed, measure='probe') | row | variants[name] for row in measure(seed)]
+                add_rows(path, rows, ('variant', 'seed', 'split'))
+                yield from rows
 
 # %% ../nbs/24_ablate.ipynb #measure
 def probe_rows(

@@ -504,7 +504,7 @@ def odise_ablate(
     whole:bool=False, # train whole models and measure PQ (NAME-whole.csv): some ten minutes for each variant and seed
     only:str=None, # of --whole: some variants, as in 'VAE only; CLIP tower'
 ):
-    "Fill the table of an ablation by the probe, or by whole models; stopped and started again, it goes on."
+    "Fill the table of an ablation by the probe, or by whole models; stopped and started again, it goes on; started several times at once, the processes share the work."
     if name in ('heads', 'fusion', 'oracle'): return ablate_heads(name, out, 3 if seeds is None else seeds, dry)
     if whole: return ablate_whole(name, out, 5 if seeds is None else seeds, dry, only)
     seeds = 10 if seeds is None else seeds

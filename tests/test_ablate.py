@@ -60,3 +60,28 @@ def test_whole_heads_are_counted_before_they_are_trained(tmp_path, capsys):
     odise_ablate('oracle', out=tmp_path, seeds=2, dry=True)
     assert 'oracle: 4 heads to measure' in capsys.readouterr().out   # label and caption, two seeds each
     assert not [*tmp_path.rglob('*.csv')]
+
+
+def fill(path, log):
+    "One of several processes; says which seeds it made."
+    import time
+    def prepare(name):
+        def measure(seed):
+            with open(log, 'a') as file: file.write(f'{name} {seed}\n')
+            time.sleep(0.05)
+            for split in ('val', 'shift'): yield dict(split=split, top1_seen=ord(name) + seed/7, top1_novel=1., hits=pack([[seed, 1], [2, 0]]))
+        return measure
+    list(run_grid(path, facts('h1'), range(6), prepare))
+
+def test_processes_share_a_table(tmp_path):
+    "Three at once: every seed is made once, no row is lost, and the table is the one that a single process makes."
+    from multiprocessing import get_context
+    alone, shared, log = tmp_path/'alone.csv', tmp_path/'shared.csv', tmp_path/'log'
+    list(run_grid(alone, facts('h1'), range(6), prepare_of()))
+    processes = [get_context('spawn').Process(target=fill, args=(shared, log)) for _ in range(3)]
+    for p in processes: p.start()
+    for p in processes: p.join()
+    assert [p.exitcode for p in processes] == [0]*3
+    made = log.read_text().split('\n')[:-1]
+    assert len(made) == len(set(made)) == 18
+    pd.testing.assert_frame_equal(pd.read_csv(alone), pd.read_csv(shared))
