@@ -77,7 +77,7 @@ def level_sizes(
     dtype, device,
 )->Tensor:        # `l 2` (w, h)
     "Made once: a tensor from Python's numbers is a transfer, and a recorded pass (24_whole) may not make one."
-    return torch.tensor([(w, h) for h,w in shapes], dtype=dtype, device=device)
+    with torch.inference_mode(False): return torch.tensor([(w, h) for h,w in shapes], dtype=dtype, device=device)   # whoever asks first, training may ask next
 
 class MSDeformAttn(nn.Module):
     "Every query looks at a few points that it chooses itself, on every level."

@@ -8,7 +8,7 @@ matching, losses, backward, AdamW."""
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -42,7 +42,7 @@ def timed(run, times, skip=2):
 def rows(model, dataset):
     "One row for each way; what a card cannot do is a row, too."
     picture = torch.randint(256, (1, 3, 480, 640), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    def look(precision):
+    def look(precision, _):   # one picture at a time
         def run():
             with autocast(precision, 'cuda'): return model.look_batch(picture)
         return timed(run, 5)
@@ -55,7 +55,7 @@ def rows(model, dataset):
         return out
     for part,flop,run,ways in (('look', LOOK, look, [('fp32', 1), ('bf16', 1), ('fp16', 1)]), ('step', STEP, step, [('bf16', 1), ('fp16', 1), ('fp16', 2), ('bf16', 2), ('bf16', 4), ('fp32', 1)])):
         for precision,n in ways:
-            try: told = run(precision) if part == 'look' else run(precision, n)
+            try: told = run(precision, n)
             except (torch.OutOfMemoryError, FloatingPointError) as error: told = dict(failed=f'{type(error).__name__}: {error}'[:200])
             torch.cuda.empty_cache()
             row = dict(part=part, precision=precision, canvases=n) | told | dict(tflop=n*flop)

@@ -22,8 +22,8 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def exact_convolutions():
-    "cuDNN rounds the inputs of convolutions to 10 bits unless it is told not to."
-    with torch.backends.cudnn.flags(allow_tf32=False): yield
+    "Convolutions in full precision: without cuDNN, which rounds their inputs to 10 bits unless it is told not to. Outside these tests it is on, as it comes."
+    with torch.backends.cudnn.flags(enabled=False, allow_tf32=False): yield
 
 def fresh(scenes, device, recipe=MICRO):
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def test_half_precision_is_near(scenes, tmp_path, precision):
 
 def test_a_stopped_run_goes_on(scenes, tmp_path):
     "Atomic sums on a GPU come in any order: equal to rounding, not to the bit."
-    whole, one = losses(scenes, tmp_path/'whole.safetensors', 'cuda', steps=6)
+    whole, _ = losses(scenes, tmp_path/'whole.safetensors', 'cuda', steps=6)
     model, path = fresh(scenes, 'cuda'), tmp_path/'stopped.safetensors'
     memory, told = remember(model, scenes), asdict(MICRO.training) | dict(steps=6, batch=4, canvases=(1, 2), every=0.)
     run = fit(model, memory, path, **told)
