@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .evaluate import add_rows, lock_of
+from .evaluate import add_rows
 from .fusion import cosine_logits
+from .names import lock_of
 
 # %% ../nbs/24_ablate.ipynb #pool
 def pool_under(

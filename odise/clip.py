@@ -151,7 +151,7 @@ class FrozenCLIP(nn.Module):
         strings = [strings] if isinstance(strings, str) else list(strings)
         for s in dict.fromkeys(strings): # one by one: in company, the last bit would hang on the company
             if s not in self.known: self.known[s] = encode_strings(self.model, self.tokenize, [s])[0]
-        return torch.stack([self.known[s] for s in strings]).to(self.mean.device)
+        return torch.stack([self.known[s].to(self.mean.device) for s in strings])   # some may have been asked for elsewhere
 
     def patch_tokens(self, pixels): return patch_tokens(self.model.visual, pixels)
 

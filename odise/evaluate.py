@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'iter_looks', 'name_groups', 'weighed', 'score', 'count_scenes', 'quality_of', 'per_class_rows',
-           'fusion_counts', 'choose_fusion', 'write_predictions', 'lock_of', 'add_rows', 'resampled']
+           'fusion_counts', 'choose_fusion', 'write_predictions', 'add_rows', 'resampled']
 
 # %% ../nbs/23_evaluate.ipynb #imports
 from itertools import product
@@ -17,11 +17,11 @@ from tqdm.auto import tqdm
 
 from .counts import Scores, judged
 from .data import PanopticWriter
-from .files import atomic, digest
+from .files import atomic
 from .fusion import class_probabilities
 from .metrics import PanopticQuality, pq_counts
 from .model import panoptic_result
-from .names import home
+from .names import lock_of
 
 # %% ../nbs/23_evaluate.ipynb #looks
 def iter_looks(
@@ -165,16 +165,6 @@ def write_predictions(
     return Path(folder)/'panoptic.json'
 
 # %% ../nbs/23_evaluate.ipynb #add-rows
-def lock_of(
-    path,  # a table
-    *work, # strings and numbers that name a piece of work on it; none: the table itself
-):         # `FileLock`; it is free again when its process ends, however it ends
-    "Several processes may fill one table. Locks lie in the cache, not beside the table."
-    from filelock import FileLock
-    folder = home()/'locks'
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder/f'{digest(str(Path(path).resolve()), *work)}.lock')
-
 def add_rows(
     path,      # CSV file
     rows:list, # of dicts

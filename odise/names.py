@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'STUFF', 'NAMES', 'STYLES', 'HELD_OUT', 'CATEGORIES', 'NUMBERS', 'THING_LINES', 'BOTH_LINES', 'STUFF_LINES',
-           'data_path', 'Name', 'home', 'label_text', 'count_noun', 'listed', 'say', 'caption']
+           'data_path', 'Name', 'home', 'lock_of', 'label_text', 'count_noun', 'listed', 'say', 'caption']
 
 # %% ../nbs/01_names.ipynb #names-imports
 import json, os
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import odise
+from .files import digest
 
 # %% ../nbs/01_names.ipynb #paths
 def data_path(
@@ -48,6 +49,16 @@ CATEGORIES = [dict(id=i + 1, name=n.name, supercategory=n.supercategory, isthing
 def home()->Path:
     "Where weights are looked for and worlds are written: `ODISE_HOME`, else ~/.cache/odise."
     return Path(os.environ.get('ODISE_HOME') or Path.home()/'.cache'/'odise')
+
+def lock_of(
+    path,  # a table, or the folder of a split
+    *work, # strings and numbers that name a piece of work on it; none: the file or folder itself
+):         # `FileLock`; it is free again when its process ends, however it ends
+    "Several processes may fill one table, or want one world. Locks lie in the cache, not beside what they guard."
+    from filelock import FileLock
+    folder = home()/'locks'
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder/f'{digest(str(Path(path).resolve()), *work)}.lock')
 
 # %% ../nbs/01_names.ipynb #names-labels
 def label_text(

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
-from .names import CATEGORIES, HELD_OUT, NAMES, STUFF, STYLES, THINGS, caption, data_path, home
+from .names import CATEGORIES, HELD_OUT, NAMES, STUFF, STYLES, THINGS, caption, data_path, home, lock_of
 from .sprites import Layer, compose, random_gain, thing_layer
 from .textures import TILE, texture
 
@@ -222,18 +222,19 @@ def write_split(
     info = dict(description=f'odise world, {split}', split=split, n=n, seed=seed, version=VERSION) | (dict(wide=wide) if wide > 1 else {})
     out = root/(f'{split}-{wide}' if wide > 1 else split)
     done = out/'split.json'
-    if done.exists() and json.loads(done.read_text()) == info: return out
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{split}-', dir=root) as temp:
-        new, panoptic = Path(temp)/split, split != 'web'
-        for folder in ['images'] + ['panoptic']*panoptic: (new/folder).mkdir(parents=True)
-        drawn = (in_a_row([scene(split, i*wide + k, seed) for k in range(wide)]) if wide > 1 else scene(split, i, seed) for i in range(n//wide))
-        rows = [_write_scene(new, i, s, panoptic) for i,s in enumerate(tqdm(drawn, split, n//wide, disable=not progress))]
-        images, annotations, captions = zip(*rows)
-        head = dict(info=info, licenses=[dict(id=0, name='see data/world')], images=images)
-        if panoptic: _dump(head | dict(annotations=annotations, categories=CATEGORIES), new/'panoptic.json')
-        _dump(head | dict(annotations=[c for five in captions for c in five]), new/'captions.json')
-        _dump(info, new/'split.json')
-        if out.exists(): shutil.rmtree(out)
-        os.replace(new, out)
+    with lock_of(out):   # who comes at the same time waits, and finds it done
+        if done.exists() and json.loads(done.read_text()) == info: return out
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{split}-', dir=root) as temp:
+            new, panoptic = Path(temp)/split, split != 'web'
+            for folder in ['images'] + ['panoptic']*panoptic: (new/folder).mkdir(parents=True)
+            drawn = (in_a_row([scene(split, i*wide + k, seed) for k in range(wide)]) if wide > 1 else scene(split, i, seed) for i in range(n//wide))
+            rows = [_write_scene(new, i, s, panoptic) for i,s in enumerate(tqdm(drawn, split, n//wide, disable=not progress))]
+            images, annotations, captions = zip(*rows)
+            head = dict(info=info, licenses=[dict(id=0, name='see data/world')], images=images)
+            if panoptic: _dump(head | dict(annotations=annotations, categories=CATEGORIES), new/'panoptic.json')
+            _dump(head | dict(annotations=[c for five in captions for c in five]), new/'captions.json')
+            _dump(info, new/'split.json')
+            if out.exists(): shutil.rmtree(out)
+            os.replace(new, out)
     return out

@@ -2,6 +2,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,3 +105,11 @@ def test_a_scene_is_a_function_of_its_arguments():
 
 def test_the_label_file_holds_the_worlds_names():
     assert data_path('labels', 'world.txt').read_text() == label_text()
+
+
+def test_two_at_once_write_one_world(tmp_path):
+    "Who comes at the same time waits and finds it done: nothing is written over what another already reads."
+    call = f"import os; from odise.world import write_split; print(os.stat(write_split({str(tmp_path)!r}, 'val', 40, progress=False)).st_ino)"
+    both = [subprocess.Popen([sys.executable, '-c', call], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (p.communicate()[0] for p in both)
+    assert first == second != ''
