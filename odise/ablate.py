@@ -9,7 +9,6 @@ __all__ = ['BUDGET', 'CHOICES', 'GROUPS', 'pool_under', 'Pooled', 'ProbeHead', '
 
 # %% ../nbs/24_ablate.ipynb #imports
 import base64, zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import harmonic_mean
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from .evaluate import add_rows
 from .fusion import cosine_logits
-from .names import lock_of
+from .names import claim
 
 # %% ../nbs/24_ablate.ipynb #pool
 def pool_under(
@@ -161,11 +160,11 @@ def run_grid(
     prepare,       # name → (seed → rows, one per split)
 ):                 # yields the new rows
     "Make the rows that are missing; stopped and started again, it goes on. Several processes share the work: who makes a seed holds its lock."
-    from filelock import Timeout
     for name,left in left_to_do(path, variants, seeds).items():
         measure = None
         for seed in left:
-            with suppress(Timeout), lock_of(path, name, seed).acquire(timeout=0):
+            if not (mine := claim(path, name, seed)): continue
+            with mine:
                 if not left_to_do(path, {name: variants[name]}, [seed]): continue   # somebody else was quicker
                 measure = measure or prepare(name)
                 rows = [dict(variant=name, seed=seed, measure='probe') | row | variants[name] for row in measure(seed)]

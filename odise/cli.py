@@ -233,8 +233,8 @@ def odise_eval(
     if gt: return score_files(gt, gt_dir, pred, pred_dir, out or Path('data/cache/eval'))
     from odise.evaluate import add_rows, name_groups
     from odise.hub import ODISE
-    from odise.recipe import best_device
     from odise.protocol import KEY, Void, run_protocol, table_rows, words_for
+    from odise.recipe import best_device
     from odise.text import Vocabulary
     for option,value in given(batch=batch, short_side=short_side).items():
         if value < 1: raise ValueError(f'--{option} {value}: ask for at least 1')

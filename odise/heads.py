@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'SIZES', 'WIDTHS', 'MEASURES', 'Kind', 'part_of', 'Heads', 'worth_rows', 'way_rows', 'fault_rows',
-           'wide_rows', 'tables_of', 'done', 'heads_left', 'run_heads', 'replace_rows']
+           'wide_rows', 'tables_of', 'done', 'heads_left', 'run_heads', 'measured', 'replace_rows']
 
 # %% ../nbs/24_trained_heads.ipynb #imports
 import time
@@ -19,6 +19,7 @@ from .data import PanopticDataset
 from .evaluate import choose_fusion, iter_looks, score
 from .files import atomic, digest
 from .heard import HEARD, Heard
+from .names import claim, lock_of
 from .oracle import panel_counts, panel_rows
 from .recipe import MICRO, MICRO_CAPTION, Recipe, build, giants, load_model, read_config, save_model
 from .shares import choose_ways, fusion_rows
@@ -115,8 +116,9 @@ def fault_rows(heads, model, looks): # one part after another replaced by the tr
     for split in ('val', 'shift'):
         pairs, categories = looks(split)
         some = pairs[:heads.sizes['oracle']]
-        for row in panel_rows(panel_counts(model, some, categories), categories, model.read(categories).seen):
-            yield dict(split=split, scenes=len(some), variant=row.pop('panel')) | row
+        found = panel_rows(panel_counts(model, some, categories), categories, model.read(categories).seen)
+        pq = {(r['panel'], r['names']): r['pq'] for r in found}
+        for row in found: yield dict(split=split, scenes=len(some), variant=(v := row.pop('panel')), pq_seen=pq[v, 'seen'], pq_novel=pq[v, 'novel']) | row
 
 def wide_rows(heads, model, looks): # the same scenes alone and in rows, masks drawn on all at once or on strips of `reach` (page 30)
     reach = model.reach
@@ -149,38 +151,48 @@ def done(
 
 def heads_left(
     heads, out, seeds, measures=tuple(MEASURES), # `Heads`; folder of the tables
+    kinds=None, # names of some of them
 )->list: # (kind, seed, measures that are missing)
     "What is still to be done."
     def missing(kind, seed, measure):
         facts = heads.facts(kind)
         return any(not done(Path(out)/f'{name}.csv', kind, seed, facts) for name in tables_of(measure, facts)[-1:])   # the one written last
-    left = [(kind, s, [m for m in measures if missing(kind, s, m)]) for s in seeds for kind in heads.kinds]
+    left = [(kind, s, [m for m in measures if missing(kind, s, m)]) for s in seeds for kind in kinds or heads.kinds]
     return [job for job in left if job[2]]
 
 def run_heads(
     heads, out, seeds, measures=tuple(MEASURES),
 ): # yields (kind, seed, table, number of rows)
-    "Train what is missing and measure it; stopped and started again, it goes on."
-    for kind,seed,missing in heads_left(heads, out, seeds, measures):
-        model, facts = heads.model(kind, seed), heads.facts(kind)
-        seconds = read_config(heads.place(kind, seed))['facts']['seconds']
-        @cache
-        def looks(split):
-            dataset = heads.scenes(split, heads.sizes[split])
-            return list(iter_looks(model, dataset)), dataset.categories
-        for measure in missing:
-            tables = {}
-            for row in MEASURES[measure](heads, model, looks):
-                row = dict(head=kind, seed=seed, measure='pq') | row | dict(seconds=seconds, **facts, command=f'odise_ablate heads --seeds {seed + 1}')
-                for name in tables_of(measure, facts, row['split']): tables.setdefault(name, []).append(row)
-            for name,rows in tables.items():
-                replace_rows(Path(out)/f'{name}.csv', rows)
-                yield kind, seed, name, len(rows)
+    "Train what is missing and measure it; stopped and started again, it goes on. Several processes share the heads."
+    for kind,seed,_ in heads_left(heads, out, seeds, measures):
+        if not (mine := claim(heads.place(kind, seed))): continue
+        with mine:
+            for job in heads_left(heads, out, [seed], measures, [kind]): yield from measured(heads, out, *job)   # unless somebody was quicker
+
+def measured(
+    heads, out, kind:str, seed:int, measures:list, # as of `run_heads`; names in MEASURES
+): # yields (kind, seed, table, number of rows)
+    "One head, trained if it is not there."
+    model, facts = heads.model(kind, seed), heads.facts(kind)
+    seconds = read_config(heads.place(kind, seed))['facts']['seconds']
+    @cache
+    def looks(split):
+        dataset = heads.scenes(split, heads.sizes[split])
+        return list(iter_looks(model, dataset)), dataset.categories
+    for measure in measures:
+        tables, asked = {}, dict(top1_seen=None, top1_novel=None) if measure in ('fusion', 'oracle') else {}   # columns that all grids share; only a probe has top-1
+        for row in MEASURES[measure](heads, model, looks):
+            row = dict(head=kind, seed=seed, measure='pq', **asked) | row | dict(seconds=seconds, **facts, command=f'odise_ablate heads --seeds {seed + 1}')
+            for name in tables_of(measure, facts, row['split']): tables.setdefault(name, []).append(row)
+        for name,rows in tables.items():
+            replace_rows(Path(out)/f'{name}.csv', rows)
+            yield kind, seed, name, len(rows)
 
 def replace_rows(path, rows:list):
-    "Put rows in the place of all older ones of the same kind and seed; rows that name no head go."
+    "Put rows in the place of all older ones of the same kind and seed; rows that name no head go. Who comes at the same time waits."
     import pandas as pd
-    old = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    if len(old): old = old[(old['head'] != rows[0]['head']) | (old.seed != rows[0]['seed'])] if 'head' in old else old[:0]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as part: pd.concat([old, pd.DataFrame(rows)]).to_csv(part, index=False, float_format='%.6g')
+    with lock_of(path):
+        old = pd.read_csv(path) if path.exists() else pd.DataFrame()
+        if len(old): old = old[(old['head'] != rows[0]['head']) | (old.seed != rows[0]['seed'])] if 'head' in old else old[:0]
+        with atomic(path) as part: pd.concat([old, pd.DataFrame(rows)]).to_csv(part, index=False, float_format='%.6g')

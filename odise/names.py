@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'STUFF', 'NAMES', 'STYLES', 'HELD_OUT', 'CATEGORIES', 'NUMBERS', 'THING_LINES', 'BOTH_LINES', 'STUFF_LINES',
-           'data_path', 'Name', 'home', 'lock_of', 'label_text', 'count_noun', 'listed', 'say', 'caption']
+           'data_path', 'Name', 'home', 'lock_of', 'claim', 'label_text', 'count_noun', 'listed', 'say', 'caption']
 
 # %% ../nbs/01_names.ipynb #names-imports
 import json, os
@@ -59,6 +59,14 @@ def lock_of(
     folder = home()/'locks'
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder/f'{digest(str(Path(path).resolve()), *work)}.lock')
+
+def claim(
+    path, *work, # as of `lock_of`
+):               # the lock, held until its `with` ends; None if somebody else is at it
+    "For work that is to be done by one of several processes, and not twice."
+    from filelock import Timeout
+    try: return lock_of(path, *work).acquire(timeout=0)
+    except Timeout: return None
 
 # %% ../nbs/01_names.ipynb #names-labels
 def label_text(

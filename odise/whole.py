@@ -131,12 +131,13 @@ def whole_measure(probe, v:Variant, folder:Path, recipe:Recipe=WHOLE, sizes=WHOL
     eye, ldm, clip = deepcopy((whole_eye(probe, v, sizes), probe.ldm, probe.clip))   # the probe's own stay where they are
     fresh = lambda: build(recipe, train.categories, ldm, clip, eye=eye).to(device)
     memory = remember(fresh(), train, captions=False)
-    where = torch.cuda.get_device_name(device) if torch.device(device or 'cpu').type == 'cuda' else 'cpu'
+    on_card = torch.device(device or 'cpu').type == 'cuda'
+    where = torch.cuda.get_device_name(device) + ', TF32'*torch.backends.cudnn.allow_tf32 if on_card else 'cpu'
     def measure(seed):
         torch.manual_seed(seed)
         model, path = fresh(), folder/f"{digest(asdict(recipe), asdict(v), own_part(probe, v), probe.giants)}-{seed}.safetensors"
         training = replace(recipe.training, seed=seed)
-        if where != 'cpu': capture(model, memory, training.batch)
+        if on_card: capture(model, memory, training.batch)
         spent = [row['seconds'] for row in timed(fit(model, memory, path, **asdict(training)))]
         seconds = training.steps*np.mean(spent) if spent else np.nan   # of the whole run, also if it went on from a checkpoint
         for split,test in tests.items():

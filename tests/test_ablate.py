@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from odise.ablate import left_to_do, pack, run_grid, same_hash, unpack
+from odise.world import data_path
 
 KEY = ['variant', 'seed', 'split']
 
@@ -85,3 +86,14 @@ def test_processes_share_a_table(tmp_path):
     made = log.read_text().split('\n')[:-1]
     assert len(made) == len(set(made)) == 18
     pd.testing.assert_frame_equal(pd.read_csv(alone), pd.read_csv(shared))
+
+
+@pytest.mark.parametrize('name', ['backbones', 'captioners', 'timesteps', 'fusion', 'supervision', 'oracle'])
+def test_every_table_answers_the_same_questions(name):
+    "Whoever reads one table of an ablation can read them all: what was measured, how, of which weights, and by which command it is made again."
+    rows = pd.read_csv(data_path('results', f'{name}.csv'))
+    assert {'variant', 'seed', 'measure', 'steps', 'pq', 'pq_seen', 'pq_novel', 'top1_seen', 'top1_novel', 'seconds', 'weights', 'recipe', 'command'} <= {*rows}
+    probe, whole = (rows[rows.measure == m] for m in ('probe', 'pq'))
+    assert len(probe) + len(whole) == len(rows) > 0
+    assert probe[['top1_seen', 'top1_novel']].notna().all(axis=None) and whole[['pq', 'pq_seen', 'pq_novel']].notna().all(axis=None)
+    assert rows[['variant', 'seed', 'steps', 'seconds', 'weights', 'recipe', 'command']].notna().all(axis=None)
