@@ -85,6 +85,12 @@ def test_random_points_and_jittered_pictures(scenes, tmp_path):
         runs.append(torch.tensor([row['loss'] for row in fit(model, Live(model, scenes, 'light', 0), tmp_path/f'{device}.safetensors', **told)]))
     torch.testing.assert_close(runs[1], runs[0], rtol=1e-2, atol=0)
 
+def test_words_follow_their_model():
+    "A string that was asked for on the processor, and one that was not."
+    clip = load_model('label').clip
+    clip.embed_text('dog')
+    assert clip.cuda().embed_text(['dog', 'a dog that nobody asked for']).is_cuda
+
 def test_whole_models_behind_any_eye(tmp_path):
     from odise.grids import Probe
     from odise.whole import WHOLE, run_whole
