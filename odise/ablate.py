@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUDGET', 'CHOICES', 'GROUPS', 'pool_under', 'Pooled', 'ProbeHead', 'fit_head', 'scene_hits', 'top1', 'budget_rows',
            'same_hash', 'pack', 'unpack', 'left_to_do', 'run_grid', 'probe_rows', 'draw_seeds', 'drawn_differences',
-           'paired_intervals', 'verdict_table']
+           'paired_intervals', 'told', 'verdict_table']
 
 # %% ../nbs/24_ablate.ipynb #imports
 import base64, zlib
@@ -245,6 +245,10 @@ def paired_intervals(
     return found
 
 # %% ../nbs/24_ablate.ipynb #verdicts
+def told(difference, low, high)->str: # in points; its interval
+    "A difference as the pages write it: undecided if the interval contains zero."
+    return f'{difference:+.1f} [{low:+.1f}, {high:+.1f}]' + ('' if low > 0 or high < 0 else ' undecided')
+
 def verdict_table(
     rows,          # of a grid
     truths:dict,   # split → `n 2`
@@ -254,7 +258,6 @@ def verdict_table(
     "Difference and interval in points; `undecided` where the interval contains zero."
     import pandas as pd
     found = [dict(r, split=s) for s,t in truths.items() for r in paired_intervals(rows[rows.split == s], t, against, **options)]
-    told = lambda r: f"{r['difference']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]" + (' undecided' if r['verdict'] == 'undecided' else '')
-    table = pd.DataFrame([dict(variant=r['variant'], split=r['split'], names=r['names'], cell=told(r)) for r in found])
+    table = pd.DataFrame([dict(variant=r['variant'], split=r['split'], names=r['names'], cell=told(r['difference'], r['low'], r['high'])) for r in found])
     order = [v for v in dict.fromkeys(rows.variant) if v != against]
     return table.pivot(index='variant', columns=['split', 'names'], values='cell').loc[order]

@@ -150,8 +150,9 @@ class FrozenCLIP(nn.Module):
     def embed_text(self, strings):
         strings = [strings] if isinstance(strings, str) else list(strings)
         for s in dict.fromkeys(strings): # one by one: in company, the last bit would hang on the company
-            if s not in self.known: self.known[s] = encode_strings(self.model, self.tokenize, [s])[0]
-        return torch.stack([self.known[s].to(self.mean.device) for s in strings])   # some may have been asked for elsewhere
+            kept = self.known[s] if s in self.known else encode_strings(self.model, self.tokenize, [s])[0]
+            self.known[s] = kept.to(self.mean.device)   # it may have been asked for elsewhere; it moves once
+        return torch.stack([self.known[s] for s in strings])
 
     def patch_tokens(self, pixels): return patch_tokens(self.model.visual, pixels)
 

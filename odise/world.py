@@ -222,8 +222,10 @@ def write_split(
     info = dict(description=f'odise world, {split}', split=split, n=n, seed=seed, version=VERSION) | (dict(wide=wide) if wide > 1 else {})
     out = root/(f'{split}-{wide}' if wide > 1 else split)
     done = out/'split.json'
-    with lock_of(out):   # who comes at the same time waits, and finds it done
-        if done.exists() and json.loads(done.read_text()) == info: return out
+    finished = lambda: done.exists() and json.loads(done.read_text()) == info
+    if finished(): return out   # also from a cache that may only be read
+    with lock_of(out):          # who comes at the same time waits, and finds it done
+        if finished(): return out
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f'.{split}-', dir=root) as temp:
             new, panoptic = Path(temp)/split, split != 'web'
